@@ -1,0 +1,39 @@
+"""What can be wrong with a user's input, as exceptions whose text says the place, the value and the remedy."""
+
+from __future__ import annotations
+
+
+class CrmAssetsError(Exception):
+    """Base of every error a user can mend; the command line prints its text and exits with `exit_code`."""
+
+    exit_code = 1
+
+
+class SettingsError(CrmAssetsError):
+    """A setting or a command-line value is unknown or invalid."""
+
+    exit_code = 2
+
+
+class SourceError(CrmAssetsError):
+    """A source cannot be read, or what it holds does not fit the contract."""
+
+    exit_code = 3
+
+
+class LakeError(CrmAssetsError):
+    """The lake cannot be read or written, or belongs to another format or source."""
+
+    exit_code = 4
+
+
+class QualityError(CrmAssetsError):
+    """The data was read, but too much of it is bad to go on."""
+
+    exit_code = 5
+
+
+class RegistryError(CrmAssetsError):
+    """The model store cannot be reached, or lacks a model that the lake refers to."""
+
+    exit_code = 6

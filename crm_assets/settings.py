@@ -1,0 +1,149 @@
+"""Every setting, validated, from the environment or a `.env` file. Nothing here touches the lake, a server or the network."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from crm_assets.calendar import Month
+from crm_assets.errors import SettingsError
+
+PREFIX = "CRM_"
+TESTS_ONLY = frozenset({"CRM_REAL_DATA"})
+"""Variables with the prefix that the tests read and the platform does not."""
+
+
+def _month(value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            return Month.parse(value)
+        except SettingsError as error:
+            raise ValueError(str(error)) from None
+    return value
+
+
+MonthSetting = Annotated[
+    Month,
+    NoDecode,
+    BeforeValidator(_month),
+    PlainSerializer(str, return_type=str),
+]
+
+
+class Settings(BaseSettings):
+    """The platform's settings; the variable of a field is its name in capitals behind `CRM_`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True, arbitrary_types_allowed=True
+    )
+
+    source_url: str = Field(
+        "simulator:",
+        description="Where raw tables come from: `simulator:`, a folder, `s3://bucket/prefix`, or `kaggle:OWNER/DATASET`.",
+    )
+    lake_url: str = Field("./lake", description="Where tables and reports live: a folder or `s3://bucket/prefix`.")
+    dataset: str = Field(
+        "",
+        description="Name of the source's own part of the lake, of the model and of the Dagster home; made from the source by default.",
+        pattern=r"^[a-z0-9_.-]*$",
+    )
+    mlflow_tracking_uri: str = Field(
+        "", description="MLflow store; a SQLite file and a folder below `CRM_HOME` by default."
+    )
+    home: Path = Field(
+        Path("./.crm_assets"),
+        description="Folder of what is neither code nor lake: MLflow's default store, Dagster's home.",
+    )
+    first_month: MonthSetting | None = Field(
+        None, description="First monthly partition in Dagster; the simulator's own first month, or 2016-10, by default."
+    )
+    last_month: MonthSetting | None = Field(
+        None,
+        description="Last monthly partition in Dagster; the simulator's own last month, or the month that ended last, by default.",
+    )
+    engine: Literal["auto", "polars", "duckdb", "spark"] = Field(
+        "auto",
+        description="What runs the table expressions; `auto` takes Polars, and DuckDB from `CRM_DUCKDB_FROM_ROWS` on.",
+    )
+    duckdb_from_rows: int = Field(
+        1_000_000, ge=0, description="Opportunities in a month from which `auto` takes DuckDB."
+    )
+    duckdb_memory_limit: str = Field(
+        "2GB", pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$", description="Memory DuckDB may use before it spills to disk."
+    )
+    quarantine_limit: float = Field(
+        0.05, ge=0, le=1, description="Share of a month's opportunities that may be quarantined before the run stops."
+    )
+    min_training_wins: int = Field(
+        50, ge=10, description="Matured wins (and as many non-wins) without which no model is trained."
+    )
+    backtest_months: int = Field(6, ge=1, description="Newest matured months that the rolling-origin backtest covers.")
+    catboost_iterations: int = Field(250, ge=10, description="Trees of the win model.")
+    seed: int = Field(7, ge=0, description="Seed of training and of every sample.")
+
+    @model_validator(mode="after")
+    def _months_in_order(self) -> Self:
+        if self.first_month and self.last_month and self.last_month < self.first_month:
+            raise ValueError(f"CRM_LAST_MONTH {self.last_month} is before CRM_FIRST_MONTH {self.first_month}")
+        return self
+
+    @property
+    def dataset_name(self) -> str:
+        """`CRM_DATASET`, or a name made from the source: `simulator`, or the folder's or data set's own name."""
+        return self.dataset or slug(self.source_url)
+
+    @property
+    def dataset_url(self) -> str:
+        """Where this source's tables live: its own folder in the lake, so that two sources never mix."""
+        return f"{self.lake_url.rstrip('/')}/{self.dataset_name}"
+
+    @property
+    def dagster_home(self) -> Path:
+        """Folder of Dagster's own storage: one per source, because two sources share asset names."""
+        return self.home.absolute() / "dagster" / self.dataset_name
+
+    @property
+    def tracking_uri(self) -> str:
+        """MLflow's tracking URI: `CRM_MLFLOW_TRACKING_URI`, or SQLite below `CRM_HOME`."""
+        return self.mlflow_tracking_uri or f"sqlite:///{self.home.absolute() / 'mlflow' / 'mlflow.db'}"
+
+
+def slug(source_url: str) -> str:
+    """A short name for a source: its scheme or last path part and its query, in lower case, of letters, digits, `_`, `.`, `-`."""
+    parts = urlsplit(source_url)
+    stem = parts.path.rstrip("/").rpartition("/")[2] or parts.netloc or parts.scheme
+    if stem in {"", ".", ".."}:
+        stem = Path(source_url).resolve().name
+    name = re.sub(r"[^a-z0-9_.]+", "-", f"{stem}-{parts.query}".lower()).strip("-.")
+    return name or "source"
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """The settings of this process: defaults, then `.env`, then the environment, then `overrides` that are not None.
+
+    Raises SettingsError naming the variable, its value and the remedy, also for a `CRM_` variable that is no setting.
+    """
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    for place, names in (("the environment", list(os.environ)), (".env", list(dotenv_values(".env")))):
+        for name in names:
+            if name.upper().startswith(PREFIX) and name.upper() not in known | TESTS_ONLY:
+                near = difflib.get_close_matches(name.upper(), known, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
+                raise SettingsError(f"{name} in {place} is not a setting: {hint}")
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            name = PREFIX + str(problem["loc"][0]).upper() if problem["loc"] else "settings"
+            shown = "" if not problem["loc"] else f" is {problem['input']!r}"
+            lines.append(f"{name}{shown}: {problem['msg'].removeprefix('Value error, ')}")
+        raise SettingsError("; ".join(lines)) from None
