@@ -1,0 +1,42 @@
+"""PySpark, for when one machine is outgrown; local mode unless `SPARK_REMOTE` or a cluster's configuration says otherwise."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import narwhals as nw
+from pyspark.sql import SparkSession
+
+
+class SparkEngine:
+    """The process's Spark session."""
+
+    name = "spark"
+
+    def __init__(self) -> None:
+        self._session = (
+            SparkSession.builder.appName("crm-assets")
+            .config("spark.ui.enabled", "false")
+            .config("spark.sql.session.timeZone", "UTC")
+            .config("spark.sql.shuffle.partitions", "8")
+            .getOrCreate()
+        )
+
+    def scan(self, path: Path) -> nw.LazyFrame:
+        """The Parquet file at `path`, not read yet."""
+        return nw.from_native(self._session.read.parquet(str(path)))
+
+    def sink(self, frame: nw.LazyFrame, path: Path) -> None:
+        """Compute `frame` and write it to one Parquet file at `path`.
+
+        Spark writes a folder of part files; one partition keeps the order of rows and makes it one file.
+        """
+        folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=".spark-"))
+        try:
+            frame.to_native().coalesce(1).write.mode("overwrite").option("compression", "zstd").parquet(str(folder))
+            (part,) = folder.glob("part-*.parquet")
+            part.replace(path)
+        finally:
+            shutil.rmtree(folder)
