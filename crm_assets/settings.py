@@ -106,6 +106,11 @@ class Settings(BaseSettings):
         return f"{self.lake_url.rstrip('/')}/{self.dataset_name}"
 
     @property
+    def model_name(self) -> str:
+        """Name of the registered model and of its experiment in MLflow."""
+        return f"{self.dataset_name}_win_model"
+
+    @property
     def dagster_home(self) -> Path:
         """Folder of Dagster's own storage: one per source, because two sources share asset names."""
         return self.home.absolute() / "dagster" / self.dataset_name

@@ -1,0 +1,65 @@
+# Every target sets up what it needs; `make help` lists them.
+PYTHON ?= python3.11
+UV_VERSION := 0.13.8
+BIN := .venv/bin
+SETUP := .venv/.installed
+SPARK := .venv/.spark
+SOURCE ?=
+export CRM_SOURCE_URL ?= $(or $(SOURCE),simulator:)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo dev test test-spark lint format types lock bench docs clean
+
+help: ## List the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-12s %s\n", $$1, $$2}'
+
+setup: $(SETUP) ## Make .venv with the locked dependencies
+
+$(SETUP): requirements.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(BIN)/uv pip install --quiet --compile-bytecode --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install --quiet --no-deps --editable .
+	@touch $@
+
+demo: $(SETUP) ## Run the whole graph on the simulated CRM and show the scored pipeline
+	@$(BIN)/crm-assets run
+
+dev: $(SETUP) ## Open Dagster (webserver and daemon) on the same lake and MLflow store
+	@$(BIN)/python -m crm_assets.dev
+
+test: $(SETUP) ## Run the tests
+	@$(BIN)/pytest
+
+test-spark: $(SPARK) ## Run the Spark tests (installs PySpark; needs Java 17)
+	@$(BIN)/pytest -m spark
+
+$(SPARK): $(SETUP) requirements-spark.lock
+	@$(BIN)/uv pip install --quiet --compile-bytecode --require-hashes -r requirements-spark.lock
+	@touch $@
+
+lint: $(SETUP) ## Check style
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(SETUP) ## Check types
+	@$(BIN)/mypy
+
+format: $(SETUP) ## Format the code
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+docs: $(SETUP) ## Write the pages that are made from the code
+	@$(BIN)/python -m crm_assets.reference_pages docs
+
+bench: $(SETUP) ## Measure speed and memory; figures to bench/
+	@$(BIN)/python -m crm_assets_tests.benchmarks
+
+lock: $(SETUP) ## Resolve the dependencies anew
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra all --group dev --generate-hashes \
+		--no-emit-index-url --no-header --upgrade pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra spark --constraint requirements.lock \
+		--generate-hashes --no-emit-index-url --no-header --upgrade pyproject.toml -o requirements-spark.lock
+
+clean: ## Remove the environment, the lake and Dagster's and MLflow's state
+	@rm -rf .venv lake .crm_assets bench

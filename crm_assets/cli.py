@@ -1,0 +1,178 @@
+"""The `crm-assets` command."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from crm_assets import __version__
+from crm_assets.errors import CrmAssetsError, SettingsError
+
+EXIT_CODES = """
+\b
+Exit codes:
+  0  done              4  the lake cannot be used
+  1  something failed  5  too much of the data is bad
+  2  wrong settings    6  the model registry cannot be used
+  3  wrong source
+"""
+
+_SOURCE = click.option(
+    "--source", metavar="URL", help="A folder, s3://bucket/prefix, simulator: or kaggle:OWNER/DATASET (CRM_SOURCE_URL)."
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output and nothing else there.")
+
+
+def _verb(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Print a user's mistake as one message, or as JSON, and exit with its code."""
+
+    @wraps(function)
+    def run(*args: Any, as_json: bool, **kwargs: Any) -> Any:
+        try:
+            return function(*args, as_json=as_json, **kwargs)
+        except CrmAssetsError as error:
+            fail(error, as_json=as_json)
+
+    return run
+
+
+def fail(error: CrmAssetsError, *, as_json: bool) -> NoReturn:
+    """Say what is wrong and exit with the error's code."""
+    if as_json:
+        click.echo(json.dumps({"error": type(error).__name__, "message": str(error), "exit_code": error.exit_code}))
+    else:
+        click.echo(f"{type(error).__name__}: {error}", err=True)
+    sys.exit(error.exit_code)
+
+
+@click.group(epilog=EXIT_CODES)
+@click.version_option(__version__, prog_name="crm-assets")
+def main() -> None:
+    """Sales probabilities from CRM history, using only what was known on their date.
+
+    Settings come from the environment and .env: CRM_LAKE_URL, CRM_SOURCE_URL and others (docs/configuration.md).
+    """
+
+
+@main.command(epilog="Example: crm-assets run --source exports/crm --months 2017-03:2017-12" + EXIT_CODES)
+@_SOURCE
+@click.option("--months", metavar="A:B", help="Months to make, both ends included; all the source has by default.")
+@click.option("--force", is_flag=True, help="Make the months again though they are up to date.")
+@_JSON
+@_verb
+def run(source: str | None, months: str | None, force: bool, as_json: bool) -> None:
+    """Run the whole graph for every month of a source, and show the scored pipeline of the last one."""
+    from crm_assets.calendar import parse_months
+    from crm_assets.run import run_months
+    from crm_assets.settings import load_settings
+    from crm_assets.summary import print_summary, summary
+
+    settings = load_settings(source_url=source)
+    wanted = parse_months(months) if months else None
+    result = run_months(settings, wanted, force=force, show_progress=not as_json)
+    shown = summary(result.platform, result.months[-1])
+    if as_json:
+        click.echo(json.dumps({"made": [str(month) for month in result.made], **shown}, default=str))
+    else:
+        print_summary(shown, result)
+
+
+@main.command(epilog="Example: crm-assets scores --month 2017-09 --top 20" + EXIT_CODES)
+@_SOURCE
+@click.option("--month", metavar="M", help="Month-end of the scores, YYYY-MM; the newest by default.")
+@click.option("--top", default=10, show_default=True, type=click.IntRange(min=1), help="Rows to print.")
+@_JSON
+@_verb
+def scores(source: str | None, month: str | None, top: int, as_json: bool) -> None:
+    """Show the scores of a month, most expected revenue first; with --json all of them."""
+    from crm_assets.calendar import Month
+    from crm_assets.settings import load_settings
+    from crm_assets.summary import month_of_scores, print_scores, scores_of
+
+    settings = load_settings(source_url=source)
+    lake, chosen = month_of_scores(settings, Month.parse(month) if month else None)
+    rows = scores_of(lake, chosen)
+    if as_json:
+        click.echo(json.dumps({"month": str(chosen), "scores": rows.to_dicts()}, default=str))
+    else:
+        print_scores(rows.head(top), f"Open pipeline at the end of {chosen}: {rows.height} opportunities")
+
+
+@main.command(
+    epilog="Example: crm-assets simulate --opportunities 20000 --months 2017-01:2018-12 --seed 3 --out exports/sim"
+    + EXIT_CODES
+)
+@click.option("--opportunities", default=8_800, show_default=True, help="Opportunities in all.")
+@click.option("--months", default="2016-10:2017-12", show_default=True, metavar="A:B", help="Months of the CRM.")
+@click.option("--seed", default=7, show_default=True, help="Equal seeds give equal CRMs.")
+@click.option("--drift", multiple=True, metavar="KIND@MONTH:SIZE", help="For example price@2017-09:0.2; may be repeated.")
+@click.option("--late-export", is_flag=True, help="Write one export taken at the end instead of an extract per month.")
+@click.option("--format", "file_format", type=click.Choice(["csv", "parquet"]), default="csv", show_default=True)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="New folder to write to.")
+@_JSON
+@_verb
+def simulate(  # noqa: PLR0913 - one argument per option
+    opportunities: int,
+    months: str,
+    seed: int,
+    drift: tuple[str, ...],
+    late_export: bool,
+    file_format: str,
+    out: Path,
+    as_json: bool,
+) -> None:
+    """Write a simulated CRM, and the true probabilities of its outcomes beside it."""
+    from crm_assets.calendar import parse_months
+    from crm_assets.simulator import Drift, SimulationConfig, write_extracts, write_late_export, write_truth
+    from crm_assets.simulator import simulate as simulate_crm
+
+    wanted = parse_months(months)
+    config = SimulationConfig(
+        opportunities=opportunities,
+        first=wanted[0],
+        last=wanted[-1],
+        seed=seed,
+        drifts=tuple(Drift.parse(text) for text in drift),
+    )
+    simulation = simulate_crm(config)
+    if late_export:
+        write_late_export(simulation, out, file_format)
+    else:
+        write_extracts(simulation, out, wanted, file_format)
+    truth = out.parent / f"{out.name}_truth"
+    write_truth(simulation, truth, wanted)
+    told = {"source": config.url(), "out": str(out), "truth": str(truth), "months": [str(month) for month in wanted]}
+    if as_json:
+        click.echo(json.dumps(told))
+    else:
+        click.echo(f"{opportunities:,} opportunities in {out}, their true probabilities in {truth}")
+        click.echo(f"Score them: crm-assets run --source {out}")
+
+
+@main.command(epilog="Example: crm-assets doctor --source s3://exports/crm" + EXIT_CODES)
+@_SOURCE
+@_JSON
+@_verb
+def doctor(source: str | None, as_json: bool) -> None:
+    """Check settings, source, lake and model registry; say what is wrong and how to mend it."""
+    from crm_assets.doctor import diagnose
+
+    findings = diagnose(source)
+    failed = [finding for finding in findings if finding.error]
+    if as_json:
+        click.echo(json.dumps({"ok": not failed, "findings": [finding.as_dict() for finding in findings]}))
+    else:
+        for finding in findings:
+            click.echo(f"{'wrong' if finding.error else 'ok':6}{finding.what:10}{finding.text}")
+    if failed:
+        sys.exit(failed[0].error.exit_code if failed[0].error else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""Declared monthly assets as Dagster assets: the one place where a declaration becomes a definition."""
+
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from crm_assets.calendar import Month
+from crm_assets.defs.column_schemas import column_lineage, table_schema
+from crm_assets.defs.feature_table import FEATURE_ASSETS
+from crm_assets.defs.history import HISTORY_ASSETS
+from crm_assets.defs.inputs import Inputs
+from crm_assets.defs.model import MODEL_ASSETS
+from crm_assets.defs.monitoring import MONITORING_ASSETS
+from crm_assets.defs.monthly import Made, MonthlyAsset
+from crm_assets.defs.partitions import partition_mapping
+from crm_assets.defs.platform import Platform
+from crm_assets.defs.raw import RAW_ASSETS
+from crm_assets.defs.scoring import SCORING_ASSETS
+
+OWNER = "team:crm-data"
+
+ASSETS: tuple[MonthlyAsset, ...] = (
+    *RAW_ASSETS,
+    *HISTORY_ASSETS,
+    *FEATURE_ASSETS,
+    *MODEL_ASSETS,
+    *SCORING_ASSETS,
+    *MONITORING_ASSETS,
+)
+"""Every asset, each below those it reads."""
+
+BY_NAME = {asset.name: asset for asset in ASSETS}
+
+
+@dataclass(frozen=True)
+class MonthsToMake:
+    """What a step hands to the IO manager: months that are made one by one as they are stored."""
+
+    asset: MonthlyAsset
+    platform: Platform
+    months: tuple[Month, ...]
+
+    def made(self) -> Iterator[tuple[Month, Made]]:
+        """Each month, in order, with what was made for it."""
+        if self.asset.source_fingerprint:
+            # A fault in any month shows before the first one is stored, so that the lake stays as it was.
+            for month in self.months:
+                self.platform.source.tables(month)
+        inputs = Inputs(self.asset, self.platform, self.months[-1])
+        for month in self.months:
+            yield month, self.asset.make(inputs, month)
+
+
+def dagster_asset(asset: MonthlyAsset, partitions: dg.PartitionsDefinition[Any]) -> dg.AssetsDefinition:
+    """The Dagster asset of a declaration.
+
+    What it reads is declared as lineage and read from the lake by the asset itself, month by month: Dagster would load
+    every mapped month at once.
+    """
+    key = dg.AssetKey(asset.key)
+    metadata: dict[str, Any] = {"dagster/column_schema": table_schema(asset.table)}
+    if lineage := column_lineage(asset.table):
+        metadata["dagster/column_lineage"] = lineage
+
+    @dg.asset(
+        key=key,
+        deps=[
+            dg.AssetDep(dg.AssetKey(needs.asset.split("/")), partition_mapping=partition_mapping(needs))
+            for needs in asset.needs
+        ],
+        partitions_def=partitions,
+        group_name=asset.group,
+        description=asset.description,
+        kinds=set(asset.kinds),
+        owners=[OWNER],
+        code_version=asset.code_version,
+        metadata=metadata,
+        io_manager_key="lake_io",
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
+    def make(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> MonthsToMake:
+        return MonthsToMake(asset, platform, tuple(Month.parse(key) for key in context.partition_keys))
+
+    return make

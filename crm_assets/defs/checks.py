@@ -1,0 +1,217 @@
+"""Asset checks: blocking ones stop what is downstream in the run, the others show on the asset's page."""
+
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from crm_assets.calendar import Month
+from crm_assets.contracts import CRM_TABLES, SALES_PIPELINE, Table
+from crm_assets.defs.model import WIN_MODEL
+from crm_assets.defs.monitoring import DRIFT
+from crm_assets.defs.platform import Platform
+from crm_assets.defs.scoring import NO_CHAMPION, SCORES
+from crm_assets.features.registry import FEATURE_TABLE
+from crm_assets.history.snapshots import QUARANTINE, SNAPSHOTS
+
+LOWEST_QUALITY = 0.7
+"""Quality score of a snapshot below which its check warns."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check found in one month.
+
+    Attributes:
+        fault: what is wrong, where and what to do; None when nothing is.
+        figures: shown in Dagster.
+    """
+
+    fault: str | None
+    figures: Mapping[str, Any]
+
+
+def contract_verdict(platform: Platform, table: Table, month: Month) -> Verdict:
+    """Whether a landed raw table fits its contract.
+
+    Of `sales_pipeline` only names and types are checked here: its bad rows are quarantined one by one.
+    """
+    import pandera.errors
+
+    path = platform.lake.table_path(f"raw/{table.name}", str(month))
+    rows = pl.scan_parquet(path)
+    try:
+        table.pandera_schema().validate(rows if table is SALES_PIPELINE else rows.collect(), lazy=True)
+    except (pandera.errors.SchemaErrors, pandera.errors.SchemaError) as error:
+        cases = getattr(error, "failure_cases", None)
+        shown = cases.head(5).to_dicts() if isinstance(cases, pl.DataFrame) else str(error)
+        return Verdict(f"raw/{table.name} of {month} breaks its contract: {shown}; mend it in the source", {})
+    return Verdict(None, {})
+
+
+def quarantine_verdict(platform: Platform, month: Month) -> Verdict:
+    """Whether the share of quarantined rows is within the limit of `CRM_QUARANTINE_LIMIT`."""
+    lake, limit = platform.lake, platform.settings.quarantine_limit
+    bad, rows = (lake.manifest(name, str(month)) for name in (QUARANTINE.name, f"raw/{SALES_PIPELINE.name}"))
+    quarantined, total = (manifest.rows or 0 if manifest else 0 for manifest in (bad, rows))
+    share = quarantined / total if total else 0.0
+    figures = {"quarantined": quarantined, "rows": total, "share": share, "limit": limit}
+    if share <= limit:
+        return Verdict(None, figures)
+    reasons = pl.read_parquet(lake.table_path(QUARANTINE.name, str(month)))["reasons"].value_counts(sort=True).head(5)
+    found = ", ".join(f"{reason} ({count})" for reason, count in reasons.iter_rows())
+    return Verdict(
+        f"{quarantined} of {total} rows of sales_pipeline ({share:.1%}) of {month} are bad, the limit is {limit:.1%}: {found}; "
+        f"see {lake.location(QUARANTINE.name, str(month))}, mend the source or raise CRM_QUARANTINE_LIMIT",
+        figures,
+    )
+
+
+def quality_verdict(platform: Platform, month: Month) -> Verdict:
+    """Whether the snapshot's quality score is high enough."""
+    manifest = platform.lake.manifest(SNAPSHOTS.name, str(month))
+    score = manifest.notes["quality_score"] if manifest else 0.0
+    low = score < LOWEST_QUALITY
+    return Verdict(f"quality score {score:.2f} of {month} is below {LOWEST_QUALITY}" if low else None, {"score": score})
+
+
+def features_verdict(platform: Platform, month: Month) -> Verdict:
+    """Whether every opportunity of the book has one row of features, none of them infinite or without an age."""
+    lake = platform.lake
+    in_book = pl.scan_parquet(lake.table_path(SNAPSHOTS.name, str(month))).filter(pl.col("in_book"))
+    rows = pl.scan_parquet(lake.table_path(FEATURE_TABLE.name, str(month)))
+    book, unmatched = pl.collect_all(
+        [in_book.select(pl.len()), in_book.join(rows, on="opportunity_id", how="anti").select(pl.len())]
+    )
+    floats = [column.name for column in FEATURE_TABLE.columns if FEATURE_TABLE.polars_schema()[column.name] == pl.Float64]
+    counted = rows.select(
+        pl.len().alias("rows"),
+        pl.col("age_days").null_count().alias("without age"),
+        pl.any_horizontal(pl.col(name).is_infinite() | pl.col(name).is_nan() for name in floats)
+        .sum()
+        .alias("not finite"),
+    ).collect()
+    figures = {**counted.row(0, named=True), "book": book.item(), "without features": unmatched.item()}
+    wrong = {name: figures[name] for name in ("without age", "not finite", "without features") if figures[name]}
+    if figures["rows"] != figures["book"]:
+        wrong["rows"] = figures["rows"]
+    return Verdict(f"features of {month} do not match its book of {book.item()}: {wrong}" if wrong else None, figures)
+
+
+def model_verdict(platform: Platform, month: Month) -> Verdict:
+    """Whether the month's recipe beat the win rate by quarter position out of time."""
+    row = pl.read_parquet(platform.lake.table_path(WIN_MODEL.name, str(month))).row(0, named=True)
+    skill = row["skill_vs_base_rate"]
+    figures = {name: row[name] for name in ("status", "brier", "base_rate_brier", "skill_vs_base_rate") if row[name]}
+    if skill is not None and skill <= 0:
+        return Verdict(f"the model of {month} is no better than the win rate by quarter position: skill {skill:.3f}", figures)
+    return Verdict(None, figures)
+
+
+def scores_verdict(platform: Platform, month: Month) -> Verdict:
+    """Whether the whole book was scored, with probabilities between 0 and 1."""
+    lake = platform.lake
+    manifest, book = lake.manifest(SCORES.name, str(month)), lake.manifest(FEATURE_TABLE.name, str(month))
+    if manifest and manifest.notes.get("status") == NO_CHAMPION:
+        return Verdict(None, {"status": NO_CHAMPION})
+    probability = pl.read_parquet(lake.table_path(SCORES.name, str(month)), columns=["probability"])["probability"]
+    outside = int((~probability.is_between(0, 1)).sum())
+    figures = {"scored": len(probability), "book": (book.rows if book else None) or 0, "outside": outside}
+    if outside or figures["scored"] != figures["book"]:
+        return Verdict(f"scores of {month} are not one probability per opportunity of the book: {figures}", figures)
+    return Verdict(None, figures)
+
+
+def drift_verdict(platform: Platform, month: Month) -> Verdict:
+    """Whether the month's drift level is HIGH."""
+    manifest = platform.lake.manifest(DRIFT.name, str(month))
+    notes = manifest.notes if manifest else {}
+    high = notes.get("level") == "HIGH"
+    return Verdict(
+        f"drift of {month} is HIGH: see {platform.lake.location(DRIFT.name, str(month), 'html')}" if high else None,
+        {name: notes[name] for name in ("status", "level") if name in notes},
+    )
+
+
+@dataclass(frozen=True)
+class MonthlyCheck:
+    """A check of one asset, month by month.
+
+    Attributes:
+        asset: name of the asset.
+        name: name of the check.
+        verdict: looks at one month.
+        blocking: whether a fault stops what is downstream; others warn.
+        description: for the asset's page.
+    """
+
+    asset: str
+    name: str
+    verdict: Callable[[Platform, Month], Verdict]
+    blocking: bool
+    description: str
+
+
+def _contract_check(table: Table) -> MonthlyCheck:
+    return MonthlyCheck(
+        f"raw/{table.name}",
+        "fits_contract",
+        lambda platform, month: contract_verdict(platform, table, month),
+        True,
+        "Columns, types, keys and values are those of the contract.",
+    )
+
+
+CHECKS: tuple[MonthlyCheck, ...] = (
+    *(_contract_check(table) for table in CRM_TABLES),
+    MonthlyCheck(
+        QUARANTINE.name,
+        "below_limit",
+        quarantine_verdict,
+        True,
+        "The share of bad rows is at most CRM_QUARANTINE_LIMIT.",
+    ),
+    MonthlyCheck(SNAPSHOTS.name, "quality", quality_verdict, False, "The quality score is high enough."),
+    MonthlyCheck(
+        FEATURE_TABLE.name, "matches_book", features_verdict, True, "One finite row per opportunity of the book."
+    ),
+    MonthlyCheck(
+        WIN_MODEL.name, "beats_base_rate", model_verdict, False, "Out of time it beats the win rate by quarter position."
+    ),
+    MonthlyCheck(SCORES.name, "one_per_opportunity", scores_verdict, True, "Every open deal has a score in [0, 1]."),
+    MonthlyCheck(DRIFT.name, "not_high", drift_verdict, False, "The drift level is not HIGH."),
+)
+
+
+def months_of_run(context: dg.OpExecutionContext) -> list[Month]:
+    """The months of the run, one or a range."""
+    keys = context.partition_keys if context.has_partition_key_range else [context.partition_key]
+    return [Month.parse(key) for key in keys]
+
+
+def asset_check(check: MonthlyCheck) -> dg.AssetChecksDefinition:
+    """The Dagster check that looks at every month of the run and names the months at fault."""
+
+    @dg.asset_check(
+        asset=dg.AssetKey(check.asset.split("/")),
+        name=check.name,
+        blocking=check.blocking,
+        description=check.description,
+    )
+    def evaluate(context: dg.AssetCheckExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.AssetCheckResult:
+        verdicts = {
+            month: check.verdict(platform, month) for month in months_of_run(context.op_execution_context)
+        }
+        faults = [verdict.fault for verdict in verdicts.values() if verdict.fault]
+        last = list(verdicts.values())[-1]
+        return dg.AssetCheckResult(
+            passed=not faults,
+            severity=dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN,
+            description=" | ".join(faults) or None,
+            metadata={"months": len(verdicts), **{name: value for name, value in last.figures.items() if value is not None}},
+        )
+
+    return evaluate

@@ -1,0 +1,111 @@
+"""What a monthly asset reads: other assets' months in the lake, the source, the registry and the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import narwhals as nw
+import polars as pl
+
+from crm_assets.calendar import Month, month_range
+from crm_assets.contracts import SALES_PIPELINE, Table
+from crm_assets.defs.monthly import MonthlyAsset
+from crm_assets.errors import LakeError
+from crm_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from crm_assets.engines import Engine
+    from crm_assets.defs.platform import Platform
+    from crm_assets.registry import Registry
+    from crm_assets.sources import Source
+
+T = TypeVar("T")
+
+
+class Inputs:
+    """Reads for one asset; frames and paths, never whole histories that were not asked for.
+
+    Args:
+        asset: the asset that reads.
+        platform: the deployment's parts.
+        last_month: the newest month this run makes.
+    """
+
+    def __init__(self, asset: MonthlyAsset, platform: Platform, last_month: Month) -> None:
+        self._asset = asset
+        self._platform = platform
+        self.last_month = last_month
+
+    @property
+    def source(self) -> Source:
+        """Where raw tables come from."""
+        return self._platform.source
+
+    @property
+    def registry(self) -> Registry:
+        """The model registry."""
+        return self._platform.registry
+
+    @property
+    def settings(self) -> Settings:
+        """The deployment's settings."""
+        return self._platform.settings
+
+    def months(self, asset: str, month: Month) -> list[Month]:
+        """The months up to `month` that the lake holds of an asset.
+
+        Raises LakeError when a month between the first and `month` is missing: months are made in order.
+        """
+        held = {m for m in map(Month.parse, self._platform.lake.months(asset)) if m <= month}
+        wanted = month_range(min(held), month) if held else []
+        gap = [str(m) for m in wanted if m not in held]
+        if gap:
+            raise LakeError(
+                f"months out of order: {self._asset.name} of {month} needs {asset} of {gap[0]}, which is not in the lake; "
+                f"run --months {gap[0]}:{self.last_month}"
+            )
+        return wanted
+
+    def engine_frames(self, *assets: str, month: Month) -> tuple[nw.LazyFrame[Any], ...]:
+        """The month's tables of several assets, lazy, on one engine chosen by the size of the month's pipeline."""
+        engine = self._engine(month)
+        return tuple(engine.scan(self._platform.lake.table_path(asset, str(month))) for asset in assets)
+
+    def engine_frames_of(self, asset: str, months: Sequence[Month]) -> tuple[nw.LazyFrame[Any], ...]:
+        """Several months of one asset, lazy, on one engine chosen by the size of the last month's pipeline."""
+        engine = self._engine(months[-1])
+        return tuple(engine.scan(self._platform.lake.table_path(asset, str(month))) for month in months)
+
+    def _engine(self, month: Month) -> Engine:
+        manifest = self._platform.manifest(f"raw/{SALES_PIPELINE.name}", month)
+        return self._platform.engine_for((manifest.rows if manifest else None) or 0)
+
+    def frame(self, asset: str, month: Month) -> pl.DataFrame:
+        """One month of an asset, read."""
+        return pl.read_parquet(self._platform.lake.table_path(asset, str(month)))
+
+    def history(self, asset: str, month: Month) -> pl.DataFrame:
+        """Every month of an asset up to `month`, one below the other. Raises LakeError when there is none."""
+        months = self.months(asset, month)
+        if not months:
+            raise LakeError(f"{self._asset.name} of {month} needs {asset}, which has no month yet; run --months {month}")
+        return pl.concat([self.frame(asset, m) for m in months])
+
+    def notes(self, asset: str, month: Month) -> Mapping[str, Any]:
+        """The notes of one month of an asset; empty when the lake does not hold it."""
+        manifest = self._platform.manifest(asset, month)
+        return manifest.notes if manifest else {}
+
+    def fingerprint(self, asset: str, month: Month) -> str:
+        """Content hash of one month of an asset; empty when the lake does not hold it."""
+        manifest = self._platform.manifest(asset, month)
+        return manifest.sha256 if manifest else ""
+
+    def no_rows(self, table: Table) -> nw.LazyFrame[Any]:
+        """A table without rows."""
+        return nw.from_native(pl.LazyFrame(schema=table.polars_schema()))
+
+    def shared(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What `make` returns, kept for other steps of the run that ask with an equal key."""
+        return self._platform.shared(key, make)

@@ -1,0 +1,100 @@
+"""Stores what monthly assets make in the lake, month by month, and tells Dagster about each month."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from crm_assets.calendar import Month
+from crm_assets.defs.assets import MonthsToMake
+from crm_assets.defs.monthly import Made, MonthlyAsset
+from crm_assets.defs.platform import Platform
+from crm_assets.defs.provenance import current
+from crm_assets.lake.manifest import Manifest
+
+_PREVIEW_ROWS, _PREVIEW_COLUMNS = 5, 12
+
+
+class LakeIOManager(dg.IOManager):
+    """Writes every month of a step to the lake as soon as it is made; a month is there whole or as it was before."""
+
+    def handle_output(self, context: dg.OutputContext, obj: MonthsToMake) -> None:
+        """Make and store each month of the step, with its own metadata on its own partition."""
+        for month, made in obj.made():
+            manifest = store(obj.platform, obj.asset, month, made)
+            # The public way, on an asset's context, is over once its function has returned.
+            context.step_context.add_asset_metadata(
+                metadata=shown_metadata(obj.platform, obj.asset, month, made, manifest),
+                asset_key=context.asset_key,
+                partition_key=str(month),
+            )
+            obj.platform.tell(obj.asset.name, month)
+
+    def load_input(self, context: dg.InputContext) -> None:
+        """Nothing is loaded: assets read the months they need from the lake themselves."""
+        raise NotImplementedError(f"{context.asset_key.to_user_string()} is read through the lake, not as an input")
+
+
+def store(platform: Platform, asset: MonthlyAsset, month: Month, made: Made) -> Manifest:
+    """Write what was made for a month and its manifest. Raises LakeError when it does not fit the asset's contract."""
+    made_from = current(platform, asset, month)
+    common: dict[str, Any] = {
+        "code_version": made_from.code_version,
+        "inputs": made_from.inputs,
+        "settings": made_from.settings,
+    }
+    for suffix, content in made.documents.items():
+        platform.lake.write_document(asset.name, str(month), suffix, content, **common)
+    manifest = platform.lake.write_table(
+        asset.name,
+        str(month),
+        made.frame,
+        asset.table,
+        sink=platform.engine_of(made.frame).sink,
+        notes=dict(made.notes),
+        **common,
+    )
+    platform.forget_manifest(asset.name, month)
+    return manifest
+
+
+def shown_metadata(
+    platform: Platform, asset: MonthlyAsset, month: Month, made: Made, manifest: Manifest
+) -> dict[str, Any]:
+    """Row count, place, hash, preview, figures and plots of one month."""
+    lake, key = platform.lake, str(month)
+    head = pl.scan_parquet(lake.table_path(asset.name, key)).head(_PREVIEW_ROWS).collect()
+    metadata: dict[str, Any] = {
+        "dagster/row_count": manifest.rows,
+        "dagster/uri": lake.location(asset.name, key),
+        "sha256": manifest.sha256,
+        "size_bytes": manifest.size_bytes,
+        "preview": dg.MetadataValue.md(_markdown(head)),
+    }
+    for name, value in made.notes.items():
+        if value is None:
+            continue
+        metadata[name] = dg.MetadataValue.json(value) if isinstance(value, list | dict) else value
+    for suffix in made.documents:
+        metadata[f"{suffix}_report"] = dg.MetadataValue.path(lake.location(asset.name, key, suffix))
+    for title, image in made.plots.items():
+        encoded = base64.b64encode(image).decode()
+        metadata[title] = dg.MetadataValue.md(f"![{title}](data:image/png;base64,{encoded})")
+    return metadata
+
+
+def _markdown(rows: pl.DataFrame) -> str:
+    """The rows as a Markdown table of the first columns."""
+    if rows.is_empty():
+        return "no rows"
+    shown = rows.select(rows.columns[:_PREVIEW_COLUMNS])
+    lines = [" | ".join(shown.columns), " | ".join("---" for _ in shown.columns)]
+    lines += [" | ".join("" if value is None else _cell(value) for value in row) for row in shown.iter_rows()]
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value).replace("|", "/")

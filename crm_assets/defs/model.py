@@ -1,0 +1,252 @@
+"""The model: its rolling-origin backtest, the month's model and whether it becomes champion."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import narwhals as nw
+import polars as pl
+
+from crm_assets.calendar import Month
+from crm_assets.contracts import Column, Kind, Table
+from crm_assets.defs.inputs import Inputs
+from crm_assets.defs.monthly import Made, history_of, month_before, monthly_asset
+from crm_assets.features.registry import CATEGORICAL, FEATURE_NAMES, FEATURE_TABLE
+from crm_assets.history.outcomes import OUTCOMES
+
+if TYPE_CHECKING:
+    from crm_assets.modelling.backtest import BacktestReport, RollingOrigin
+    from crm_assets.modelling.promotion import PromotionDecision
+    from crm_assets.modelling.win_model import TrainingParameters
+
+_GROUP = "model"
+_CODE = ("history", "engines", "features", "modelling")
+_SETTINGS = ("min_training_wins", "backtest_months", "catboost_iterations", "seed")
+_PROBABILITY = {"unit": "probability", "minimum": 0.0}
+
+BACKTEST = Table(
+    "backtest_predictions",
+    "One row per opportunity of the backtest's months, predicted by a model that had not seen its outcome.",
+    (
+        Column("opportunity_id", Kind.STRING, "Identifier of the opportunity", required=True),
+        Column("snapshot_month", Kind.STRING, "Month whose book it was in, YYYY-MM", required=True),
+        Column("probability", Kind.FLOAT, "Of a win by the end of the next month", required=True, **_PROBABILITY),
+        Column(
+            "base_rate_probability", Kind.FLOAT, "Win rate by quarter position", required=True, **_PROBABILITY
+        ),
+        Column(
+            "age_table_probability", Kind.FLOAT, "Win rate by age and quarter position", required=True, **_PROBABILITY
+        ),
+        Column("won", Kind.INTEGER, "1 if it was won by the end of the next month, else 0", required=True, minimum=0),
+    ),
+    key=("opportunity_id", "snapshot_month"),
+)
+
+_FIGURES = {
+    "mean_auc": ("Mean over the test months of the area under the ROC curve", None),
+    "auc": ("Area under the ROC curve over all test months", None),
+    "average_precision": ("Average precision", None),
+    "brier": ("Brier score", "squared probability"),
+    "log_loss": ("Log loss", "nats"),
+    "ece": ("Expected calibration error", "probability"),
+    "base_rate_brier": ("Brier score of the win rate by quarter position", "squared probability"),
+    "age_table_brier": ("Brier score of the win rate by age and quarter position", "squared probability"),
+    "skill_vs_base_rate": ("1 - Brier / Brier of the win rate by quarter position", None),
+    "skill_vs_age_table": ("1 - Brier / Brier of the win rate by age and quarter position", None),
+}
+
+WIN_MODEL = Table(
+    "win_model",
+    "One row: the model trained at the month-end, how its recipe did out of time, and who is champion from then on.",
+    (
+        Column("snapshot_month", Kind.STRING, "Month at whose end it was trained, YYYY-MM", required=True),
+        Column("status", Kind.STRING, "Whether a model was trained", required=True, allowed=("trained", "not trained")),
+        Column("reason", Kind.STRING, "Why the model was promoted or not, or why none was trained", required=True),
+        Column("model_version", Kind.STRING, "Version of the month's model in the registry"),
+        Column("run_id", Kind.STRING, "MLflow run of its training"),
+        Column("promoted", Kind.BOOLEAN, "Whether it became champion", required=True),
+        Column("champion_version", Kind.STRING, "Version of the champion after the decision; empty while there is none"),
+        Column("champion_month", Kind.STRING, "Month at whose end the champion was trained"),
+        Column("training_rows", Kind.INTEGER, "Rows it was trained on", unit="rows", minimum=0),
+        Column("training_wins", Kind.INTEGER, "Wins among them", unit="rows", minimum=0),
+        Column("test_months", Kind.INTEGER, "Months of the backtest", unit="months", required=True, minimum=0),
+        *(Column(name, Kind.FLOAT, text, unit=unit) for name, (text, unit) in _FIGURES.items()),
+    ),
+    key=("snapshot_month",),
+)
+
+
+def training_rows(inputs: Inputs, month: Month) -> pl.DataFrame:
+    """Features of every month up to `month`, with the outcomes that had matured by then and null for the others."""
+    features = inputs.history(FEATURE_TABLE.name, month)
+    outcomes = inputs.history(OUTCOMES.name, month)
+    return features.join(
+        outcomes.select("opportunity_id", "snapshot_month", "outcome"),
+        on=["opportunity_id", "snapshot_month"],
+        how="left",
+        maintain_order="left",
+    )
+
+
+def training_parameters(inputs: Inputs) -> TrainingParameters:
+    """What the settings say about training."""
+    from crm_assets.modelling.win_model import TrainingParameters
+
+    return TrainingParameters(iterations=inputs.settings.catboost_iterations, seed=inputs.settings.seed)
+
+
+def rolling_origin(inputs: Inputs) -> RollingOrigin:
+    """The run's rolling-origin backtest; the steps of a run share it, so that each month is fitted once."""
+    from crm_assets.modelling.backtest import RollingOrigin
+    from crm_assets.modelling.win_model import WinModel
+
+    last = inputs.last_month
+    parameters = training_parameters(inputs)
+    made_from = tuple(
+        inputs.fingerprint(name, month)
+        for name in (FEATURE_TABLE.name, OUTCOMES.name)
+        for month in inputs.months(name, last)
+    )
+
+    def make() -> RollingOrigin:
+        rows = training_rows(inputs, last).to_pandas()
+        return RollingOrigin(
+            rows,
+            lambda matured: WinModel.fit(matured, FEATURE_NAMES, CATEGORICAL, parameters),
+            min_wins=inputs.settings.min_training_wins,
+        )
+
+    return inputs.shared((made_from, parameters, inputs.settings.min_training_wins), make)
+
+
+def _pandas(frame: Any) -> nw.LazyFrame[Any]:
+    return nw.from_native(pl.from_pandas(frame).lazy())
+
+
+@monthly_asset(
+    BACKTEST,
+    group=_GROUP,
+    needs=(history_of(FEATURE_TABLE.name), history_of(OUTCOMES.name)),
+    kinds=("catboost",),
+    code=(*_CODE, "defs/model"),
+    settings=_SETTINGS,
+)
+def backtest_predictions(inputs: Inputs, month: Month) -> Made:
+    """Each of the newest matured months predicted by the model that could have been trained before it."""
+    report = rolling_origin(inputs).report(month, inputs.settings.backtest_months)
+    if report.reason:
+        return Made(inputs.no_rows(BACKTEST), notes={"status": report.reason})
+    predictions = report.predictions.sort_values(["snapshot_month", "opportunity_id"], kind="stable")
+    return Made(_pandas(predictions), notes=report.as_metrics())
+
+
+@monthly_asset(
+    WIN_MODEL,
+    group=_GROUP,
+    needs=(
+        history_of(FEATURE_TABLE.name),
+        history_of(OUTCOMES.name),
+        history_of(BACKTEST.name),
+        month_before("win_model"),
+    ),
+    kinds=("catboost", "mlflow"),
+    code=(*_CODE, "defs/model", "registry"),
+    settings=_SETTINGS,
+)
+def win_model(inputs: Inputs, month: Month) -> Made:
+    """The model trained on what had matured by the month-end, and the champion from then on.
+
+    It becomes champion when it does better than the champion before it on rows that neither had seen.
+    """
+    origin = rolling_origin(inputs)
+    champion = _champion_before(inputs, month)
+    row: dict[str, Any] = {"snapshot_month": str(month), "promoted": False, "test_months": 0, **champion}
+    too_little = origin.too_little(month)
+    if too_little:
+        row |= {"status": "not trained", "reason": too_little}
+        return Made(_one_row(row), notes={"status": "not trained", "reason": too_little})
+    report = origin.report(month, inputs.settings.backtest_months)
+    decision = _decide(inputs, month, champion, report)
+    reference, plots = _log(inputs, month, report, decision)
+    if decision.promoted:
+        champion = {"champion_version": reference.version, "champion_month": str(month)}
+        _point_alias(inputs, month, reference.version)
+    trained_on = origin.training_rows(month)
+    row |= {
+        **champion,
+        "status": "trained",
+        "reason": "; ".join(decision.reasons),
+        "model_version": reference.version,
+        "run_id": reference.run_id,
+        "promoted": decision.promoted,
+        "training_rows": len(trained_on),
+        "training_wins": int((trained_on["outcome"] == "won").sum()),
+        "test_months": len(report.months),
+        **{name: report.pooled.get(name) for name in _FIGURES if name != "mean_auc"},
+        "mean_auc": report.mean_auc,
+    }
+    notes = {name: value for name, value in row.items() if value is not None and name != "snapshot_month"}
+    return Made(_one_row(row), notes=notes, plots=plots)
+
+
+def _one_row(row: dict[str, Any]) -> nw.LazyFrame[Any]:
+    full = {name: [row.get(name)] for name in WIN_MODEL.column_names}
+    return nw.from_native(pl.LazyFrame(full, schema=WIN_MODEL.polars_schema()))
+
+
+def _champion_before(inputs: Inputs, month: Month) -> dict[str, str | None]:
+    """Version and month of the champion before `month`'s decision, None where there is none."""
+    before = inputs.months(WIN_MODEL.name, month.previous)
+    if not before:
+        return {"champion_version": None, "champion_month": None}
+    previous = inputs.frame(WIN_MODEL.name, before[-1]).row(0, named=True)
+    return {name: previous[name] for name in ("champion_version", "champion_month")}
+
+
+def _decide(
+    inputs: Inputs, month: Month, champion: dict[str, str | None], report: BacktestReport
+) -> PromotionDecision:
+    from crm_assets.modelling.promotion import champion_predictions, decide
+
+    version, trained_at = champion["champion_version"], champion["champion_month"]
+    if version is None or trained_at is None:
+        return decide(None, report.predictions)
+    origin = rolling_origin(inputs)
+    since = Month.parse(trained_at)
+    rows = training_rows(inputs, month).to_pandas()
+    unseen = champion_predictions(inputs.registry.load(version), rows, since, month)
+    return decide(unseen, origin.pooled(origin.test_months(month, since)))
+
+
+def _log(inputs: Inputs, month: Month, report: BacktestReport, decision: PromotionDecision) -> tuple[Any, Any]:
+    """Log the month's model to the registry; returns its reference and the plots as PNG by title."""
+    from crm_assets.modelling import plots
+
+    origin = rolling_origin(inputs)
+    model: Any = origin.model_for(month)
+    figures = {"feature_importance": plots.feature_importance(model.importance())}
+    if report.reason is None:
+        won, probability = report.predictions["won"], report.predictions["probability"]
+        figures["reliability"] = plots.reliability(won, probability)
+        figures["cumulative_gain"] = plots.cumulative_gain(won, probability)
+    reference = inputs.registry.log_version(
+        model,
+        month=month,
+        parameters=model.parameters.as_dict(),
+        metrics=report.as_metrics(),
+        figures=figures,
+        example=origin.training_rows(month).head(5),
+        tags={"promoted": str(decision.promoted).lower(), "decision": "; ".join(decision.reasons)},
+    )
+    shown = [name for name in ("reliability", "feature_importance") if name in figures]
+    return reference, {name: plots.png(figures[name]) for name in shown}
+
+
+def _point_alias(inputs: Inputs, month: Month, version: str) -> None:
+    """Move the registry's champion alias, unless it already points at a later month's model (a backfill of the past)."""
+    current = inputs.registry.champion()
+    if current is None or current.month <= month:
+        inputs.registry.set_champion(version)
+
+
+MODEL_ASSETS = (backtest_predictions, win_model)

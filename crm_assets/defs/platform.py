@@ -1,0 +1,93 @@
+"""The parts a deployment runs on, opened from its settings when they are first used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import narwhals as nw
+
+from crm_assets.calendar import Month
+from crm_assets.engines import Engine, choose_engine, open_engine
+from crm_assets.lake.lake import Lake
+from crm_assets.lake.manifest import Manifest
+from crm_assets.settings import Settings
+from crm_assets.sources import Source, open_source
+
+if TYPE_CHECKING:
+    from crm_assets.registry import Registry
+
+T = TypeVar("T")
+
+
+class Platform:
+    """Source, lake, model registry and engines of one deployment.
+
+    Args:
+        settings: the deployment's settings.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._shared: tuple[Hashable, Any] | None = None
+        self._manifests: dict[tuple[str, Month], Manifest | None] = {}
+        self._listener: Callable[[str, Month], None] | None = None
+
+    @cached_property
+    def source(self) -> Source:
+        """The source. Raises SourceError when it cannot be opened."""
+        return open_source(self.settings.source_url)
+
+    @cached_property
+    def lake(self) -> Lake:
+        """The source's part of the lake, made if it is not there. Raises LakeError when it cannot be used."""
+        return Lake.open(self.settings.dataset_url, source=self.source.url, create=True)
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The model registry. Raises RegistryError when it cannot be reached."""
+        from crm_assets.registry import Registry
+
+        return Registry(self.settings.tracking_uri, self.settings.model_name)
+
+    def manifest(self, asset: str, month: Month) -> Manifest | None:
+        """Manifest of one month of an asset, None when the lake does not hold it; read once, until it is forgotten."""
+        key = (asset, month)
+        if key not in self._manifests:
+            self._manifests[key] = self.lake.manifest(asset, str(month))
+        return self._manifests[key]
+
+    def forget_manifest(self, asset: str, month: Month) -> None:
+        """Read the manifest anew next time, because the month was written."""
+        self._manifests.pop((asset, month), None)
+
+    def listen(self, listener: Callable[[str, Month], None]) -> None:
+        """Have `listener` told of each asset and month that is stored."""
+        self._listener = listener
+
+    def tell(self, asset: str, month: Month) -> None:
+        """Tell the listener, if there is one, that a month of an asset was stored."""
+        if self._listener:
+            self._listener(asset, month)
+
+    def engine_for(self, rows: int) -> Engine:
+        """The engine for a month of `rows` opportunities."""
+        settings = self.settings
+        name = choose_engine(settings.engine, rows, settings.duckdb_from_rows)
+        return open_engine(name, settings.duckdb_memory_limit)
+
+    def engine_of(self, frame: nw.LazyFrame[Any]) -> Engine:
+        """The engine a frame was opened with."""
+        implementation = frame.implementation
+        if implementation.is_polars():
+            return open_engine("polars", self.settings.duckdb_memory_limit)
+        name = "duckdb" if implementation.is_duckdb() else "spark"
+        return open_engine(name, self.settings.duckdb_memory_limit)
+
+    def shared(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What `make` returns, kept until another key is asked for, so that steps of one run share costly work."""
+        if self._shared is None or self._shared[0] != key:
+            self._shared = (key, make())
+        value: T = self._shared[1]
+        return value

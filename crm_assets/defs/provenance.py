@@ -1,0 +1,60 @@
+"""What an asset's month was made from, as stored in its manifest and compared when asking whether it is up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from crm_assets.calendar import Month
+from crm_assets.defs.monthly import MonthlyAsset
+from crm_assets.defs.platform import Platform
+from crm_assets.lake.manifest import Manifest
+from crm_assets.lake.staleness import Current, Stale, staleness
+
+SOURCE = "source"
+"""Name among the inputs of the source itself."""
+
+
+def current(platform: Platform, asset: MonthlyAsset, month: Month) -> Current:
+    """Code, settings and input hashes that the month would be made from now."""
+    inputs = {}
+    for needs in asset.needs:
+        for needed in needs.months(month):
+            manifest = platform.manifest(needs.asset, needed)
+            if manifest is not None:
+                inputs[f"{needs.asset}/{needed}"] = manifest.sha256
+    if asset.source_fingerprint:
+        inputs[SOURCE] = platform.source.fingerprint(month)
+    settings = platform.settings.model_dump(mode="json", include=set(asset.settings))
+    return Current(code_version=asset.code_version, inputs=inputs, settings=settings)
+
+
+def stale_months(
+    platform: Platform, assets: Iterable[MonthlyAsset], months: Iterable[Month]
+) -> dict[Month, dict[str, str]]:
+    """For each month that has to be made again, the assets that are out of date and why.
+
+    Args:
+        platform: the deployment.
+        assets: in order, each below those it reads.
+        months: in order.
+    """
+    stale: dict[Month, dict[str, str]] = {}
+    for month in months:
+        for asset in assets:
+            reason = _reason(platform, asset, month, stale)
+            if reason:
+                stale.setdefault(month, {})[asset.name] = reason
+    return stale
+
+
+def _reason(
+    platform: Platform, asset: MonthlyAsset, month: Month, stale: dict[Month, dict[str, str]]
+) -> str | None:
+    for needs in asset.needs:
+        for needed in needs.months(month):
+            if needs.asset in stale.get(needed, {}):
+                return f"{needs.asset} of {needed} is out of date"
+    manifest: Manifest | None = platform.manifest(asset.name, month)
+    intact = manifest is not None and platform.lake.is_intact(asset.name, str(month))
+    verdict = staleness(manifest, current(platform, asset, month), intact=intact)
+    return verdict.reason if isinstance(verdict, Stale) else None

@@ -1,0 +1,86 @@
+"""Checks of a deployment: settings, source, lake and model registry, each with the remedy when it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from crm_assets.errors import CrmAssetsError
+from crm_assets.settings import Settings, load_settings
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found of one part.
+
+    Attributes:
+        what: settings, source, lake or registry.
+        text: what is there, or what is wrong and how to mend it.
+        error: the fault; None when there is none.
+    """
+
+    what: str
+    text: str
+    error: CrmAssetsError | None = None
+
+    def as_dict(self) -> dict[str, str | bool]:
+        """As plain values."""
+        return {"what": self.what, "ok": self.error is None, "text": self.text}
+
+
+def diagnose(source: str | None = None) -> list[Finding]:
+    """Look at every part, also after one failed. Writes nothing into a lake that is not there yet.
+
+    Args:
+        source: source URL to look at instead of the setting's.
+    """
+    try:
+        settings = load_settings(source_url=source)
+    except CrmAssetsError as error:
+        return [Finding("settings", str(error), error)]
+    findings = [Finding("settings", f"source {settings.source_url}, lake {settings.dataset_url}")]
+    for what, look in (("source", _source), ("lake", _lake), ("registry", _registry)):
+        findings.append(_found(what, look, settings))
+    return findings
+
+
+def _found(what: str, look: Callable[[Settings], str], settings: Settings) -> Finding:
+    try:
+        return Finding(what, look(settings))
+    except CrmAssetsError as error:
+        return Finding(what, str(error), error)
+
+
+def _source(settings: Settings) -> str:
+    from crm_assets.sources import open_source
+
+    source = open_source(settings.source_url)
+    months = source.months()
+    rows = source.tables(months[-1])
+    return f"{source.url}: {source.evidence}, {months[0]} to {months[-1]}, {len(rows)} tables read"
+
+
+def _lake(settings: Settings) -> str:
+    from crm_assets.lake.lake import Lake
+    from crm_assets.sources import open_source
+
+    url = settings.dataset_url
+    if not Lake.is_there(url):
+        return f"{url}: not there yet, the first run makes it"
+    lake = Lake.open(url, source=open_source(settings.source_url).url, create=False)
+    months = lake.months("scores")
+    broken = [
+        f"{asset} of {month}" for asset in lake.assets() for month in lake.months(asset) if not lake.is_intact(asset, month)
+    ]
+    state = f"damaged or half-written, the next run makes them again: {', '.join(broken)}" if broken else "intact"
+    return f"{url}: {len(months)} months scored{f', {months[0]} to {months[-1]}' if months else ''}, {state}"
+
+
+def _registry(settings: Settings) -> str:
+    from crm_assets.registry import Registry
+
+    registry = Registry(settings.tracking_uri, settings.model_name)
+    registry.check()
+    champion = registry.champion()
+    named = f"champion is version {champion.version} of {champion.month}" if champion else "no champion yet"
+    return f"{registry.tracking_uri}: {named}"

@@ -1,0 +1,102 @@
+"""The quality score of a month's pipeline, and what it was made of.
+
+score = 0.6 * valid + 0.2 * spelled + 0.2 * filled, each a share of the month's rows:
+valid, not quarantined; spelled, with no known wrong spelling; filled, with an account. Where the account cannot be known
+(a late export rolled back), filled is left out and the other weights are scaled up to one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import narwhals as nw
+
+from crm_assets.contracts import SALES_PIPELINE
+
+_VALID, _SPELLED, _FILLED = 0.6, 0.2, 0.2
+
+
+@dataclass(frozen=True)
+class PipelineQuality:
+    """Counts of one month's `sales_pipeline`.
+
+    Attributes:
+        rows: rows in all.
+        quarantined: rows kept out of the snapshot.
+        reasons: rule -> rows that broke it.
+        misspelled: `column: wrong -> right` -> rows it was mended in.
+        without_account: rows with an empty account; None where the account cannot be known.
+    """
+
+    rows: int
+    quarantined: int
+    reasons: Mapping[str, int]
+    misspelled: Mapping[str, int]
+    without_account: int | None
+
+    @property
+    def score(self) -> float:
+        """Between 0 (all bad) and 1 (all good); 1 for a month without rows."""
+        if not self.rows:
+            return 1.0
+        # A row may hold more than one wrong spelling; no row counts below zero.
+        parts = [
+            (_VALID, 1 - self.quarantined / self.rows),
+            (_SPELLED, max(0.0, 1 - sum(self.misspelled.values()) / self.rows)),
+        ]
+        if self.without_account is not None:
+            parts.append((_FILLED, 1 - self.without_account / self.rows))
+        return sum(weight * share for weight, share in parts) / sum(weight for weight, _ in parts)
+
+    def as_notes(self) -> dict[str, Any]:
+        """The counts and the score as plain values."""
+        return {
+            "quality_score": round(self.score, 4),
+            "rows_in_source": self.rows,
+            "quarantined": self.quarantined,
+            "quarantine_reasons": dict(self.reasons),
+            "misspelled": dict(self.misspelled),
+            "without_account": self.without_account,
+        }
+
+
+def pipeline_quality(
+    pipeline: nw.LazyFrame[Any], reasons: Mapping[str, int], *, quarantined: int, account_known: bool
+) -> PipelineQuality:
+    """Count the faults of a month's raw `sales_pipeline`.
+
+    Args:
+        pipeline: the raw rows.
+        reasons: from `snapshots.reason_counts` of its quarantine.
+        quarantined: rows of its quarantine.
+        account_known: whether an empty account is a fault, which it is in a genuine extract.
+    """
+    spellings = [
+        (column.name, wrong, right) for column in SALES_PIPELINE.columns for wrong, right in column.aliases.items()
+    ]
+    counted = (
+        pipeline.select(
+            nw.len().alias("rows"),
+            (nw.col("account").is_null()).cast(nw.Int64()).sum().alias("without_account"),
+            *(
+                (nw.col(column) == wrong).cast(nw.Int64()).sum().alias(f"spelling_{index}")
+                for index, (column, wrong, _) in enumerate(spellings)
+            ),
+        )
+        .collect()
+        .row(0)
+    )
+    rows, without_account, *misspelled = (int(value or 0) for value in counted)
+    return PipelineQuality(
+        rows=rows,
+        quarantined=quarantined,
+        reasons=reasons,
+        misspelled={
+            f"{column}: {wrong} -> {right}": count
+            for (column, wrong, right), count in zip(spellings, misspelled, strict=True)
+            if count
+        },
+        without_account=without_account if account_known else None,
+    )

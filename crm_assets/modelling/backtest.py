@@ -1,0 +1,223 @@
+"""Rolling-origin backtest: each month's book predicted by a model that was trained on what had matured by then.
+
+Tashman, "Out-of-sample tests of forecasting accuracy", International Journal of Forecasting 16 (2000).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crm_assets.calendar import Month
+from crm_assets.errors import QualityError
+from crm_assets.modelling.baselines import AgeTable, BaseRate
+from crm_assets.modelling.metrics import mean_defined, measure, numbers_only, skill
+from crm_assets.modelling.win_model import KEY, LOST, WON, check_rows, label
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PREDICTION_COLUMNS = (
+    "opportunity_id",
+    "snapshot_month",
+    "probability",
+    "base_rate_probability",
+    "age_table_probability",
+    "won",
+)
+
+
+class ProbabilityModel(Protocol):
+    """Anything that gives each row of a frame a probability of a win."""
+
+    def predict(self, frame: pd.DataFrame) -> NDArray[np.float64]:
+        """Probabilities in [0, 1], shape (n,)."""
+        ...
+
+
+@dataclass(frozen=True)
+class BacktestReport:
+    """What a rolling-origin backtest as of one month found.
+
+    Attributes:
+        month: as-of month; only outcomes that had matured by its end are in here.
+        months: for each test month, oldest first: `snapshot_month`, the names of `metrics.Metrics` for the model,
+            `base_rate_brier`, `base_rate_auc`, `age_table_brier`, `age_table_auc`, and the Brier skill against both,
+            `skill_vs_base_rate` and `skill_vs_age_table`. Undefined figures are None.
+        pooled: the same figures over all rows of the test months together; None for every figure when there are none.
+        mean_auc: mean of the monthly AUCs, which unlike the pooled one takes no credit for telling months apart.
+        predictions: the rows behind it, columns PREDICTION_COLUMNS.
+        reason: why there is no test month; None when there is one.
+    """
+
+    month: Month
+    months: tuple[dict[str, Any], ...]
+    pooled: dict[str, Any]
+    mean_auc: float | None
+    predictions: pd.DataFrame
+    reason: str | None
+
+    def as_metrics(self) -> dict[str, float]:
+        """Flat names -> the defined pooled figures, the number of test months and the mean AUC, for a tracker."""
+        figures = {**self.pooled, "months": len(self.months), "mean_auc": self.mean_auc}
+        return numbers_only(figures, "backtest_")
+
+
+class RollingOrigin:
+    """Models by the month they were trained at, and their predictions of that month's book.
+
+    The model of month m is trained on the books of months before m whose outcomes had matured by m, that is up to the
+    book of m - 1, from the first informative month on. It is fitted once and kept, so one object serves a backfill.
+
+    Args:
+        rows: one row per opportunity and snapshot month: `opportunity_id`, `snapshot_month`, `age_days`,
+            `next_quarter_position`, `outcome` (None where censored), and what `train` reads. It may reach beyond any
+            month asked for: later rows have no influence.
+        train: makes a model from matured rows.
+        min_wins: matured wins, and as many non-wins, without which nothing is trained.
+
+    Raises QualityError on an unknown outcome or a repeated row.
+    """
+
+    def __init__(self, rows: pd.DataFrame, train: Callable[[pd.DataFrame], ProbabilityModel], *, min_wins: int) -> None:
+        check_rows(rows)
+        self._rows = rows.sort_values(KEY, kind="stable").reset_index(drop=True)
+        self._train = train
+        self._min_wins = min_wins
+        self._models: dict[Month, ProbabilityModel] = {}
+        self._predictions: dict[Month, pd.DataFrame] = {}
+        self._figures: dict[Month, dict[str, Any]] = {}
+
+    def training_rows(self, month: Month) -> pd.DataFrame:
+        """The rows that a model of `month` learns from."""
+        matured = matured_by(self._rows, month)
+        first = first_informative_month(matured)
+        return matured.iloc[:0] if first is None else matured[matured["snapshot_month"] >= str(first)]
+
+    def too_little(self, month: Month) -> str | None:
+        """Why no model can be trained at `month`; None when one can."""
+        return too_little_to_train(self.training_rows(month), self._min_wins)
+
+    def model_for(self, month: Month) -> ProbabilityModel:
+        """The model trained on what had matured by `month`. Raises QualityError when that is too little."""
+        if month not in self._models:
+            rows = self.training_rows(month)
+            reason = too_little_to_train(rows, self._min_wins)
+            if reason:
+                raise QualityError(f"no model at {month}: {reason}; train at a later month")
+            self._models[month] = self._train(rows)
+        return self._models[month]
+
+    def predictions(self, month: Month) -> pd.DataFrame:
+        """The book of `month` as the model of `month` and the references saw it, and how it ended a month later.
+
+        Columns PREDICTION_COLUMNS, `won` 0 or 1; rows without an outcome are left out, so the frame is empty until the
+        outcomes of `month` have matured. Raises QualityError when too little had matured to train.
+        """
+        if month not in self._predictions:
+            import pandas as pd
+
+            model, training = self.model_for(month), self.training_rows(month)
+            in_book = (self._rows["snapshot_month"] == str(month)) & self._rows["outcome"].notna()
+            book = self._rows[in_book].reset_index(drop=True)
+            self._predictions[month] = pd.DataFrame(
+                {
+                    "opportunity_id": book["opportunity_id"],
+                    "snapshot_month": book["snapshot_month"],
+                    "probability": model.predict(book),
+                    "base_rate_probability": BaseRate.fit(training).predict(book),
+                    "age_table_probability": AgeTable.fit(training).predict(book),
+                    "won": label(book),
+                }
+            )
+        return self._predictions[month].copy()
+
+    def test_months(self, month: Month, first: Month | None = None) -> list[Month]:
+        """Months from `first` on whose outcomes had matured by `month` and at which a model could be trained."""
+        matured = matured_by(self._rows, month)
+        months = [Month.parse(text) for text in sorted(matured["snapshot_month"].unique())]
+        return [k for k in months if (first is None or k >= first) and self.too_little(k) is None]
+
+    def pooled(self, months: list[Month]) -> pd.DataFrame:
+        """The predictions of `months`, one below the other."""
+        import pandas as pd
+
+        if not months:
+            return pd.DataFrame({name: [] for name in PREDICTION_COLUMNS})
+        return pd.concat([self.predictions(month) for month in months], ignore_index=True)
+
+    def report(self, month: Month, window: int) -> BacktestReport:
+        """The backtest as of `month` over the newest `window` test months (at least 1)."""
+        if window < 1:
+            raise ValueError(f"a window of {window} months holds no test month")
+        months = self.test_months(month)[-window:]
+        predictions = self.pooled(months)
+        by_month = tuple(self._figures_of(k) for k in months)
+        reason = None
+        if not months:
+            reason = f"no month had both a trained model and matured outcomes by {month}: {self._why_none(month)}"
+        return BacktestReport(
+            month=month,
+            months=by_month,
+            pooled=_figures(predictions),
+            mean_auc=mean_defined(figures["auc"] for figures in by_month),
+            predictions=predictions,
+            reason=reason,
+        )
+
+    def _figures_of(self, month: Month) -> dict[str, Any]:
+        if month not in self._figures:
+            self._figures[month] = {"snapshot_month": str(month), **_figures(self.predictions(month))}
+        return dict(self._figures[month])
+
+    def _why_none(self, month: Month) -> str:
+        matured = matured_by(self._rows, month)["snapshot_month"].unique()
+        if len(matured) == 0:
+            return "no outcome has matured"
+        last = Month.parse(max(matured))
+        return f"to predict {last}, {self.too_little(last)}"
+
+
+def matured_by(rows: pd.DataFrame, month: Month) -> pd.DataFrame:
+    """The rows whose outcomes were known at the end of `month`: books of earlier months that are not censored."""
+    return rows[(rows["snapshot_month"] < str(month)) & rows["outcome"].notna()]
+
+
+def first_informative_month(rows: pd.DataFrame) -> Month | None:
+    """The first snapshot month whose outcomes hold a close, won or lost; None when there is none.
+
+    Where the history of closings starts later than that of engagements, the books before it cannot hold a win: their
+    zeros are structural and would teach the model that young books never close.
+    """
+    closed = rows.loc[rows["outcome"].isin([WON, LOST]), "snapshot_month"]
+    return Month.parse(closed.min()) if len(closed) else None
+
+
+def too_little_to_train(rows: pd.DataFrame, min_wins: int) -> str | None:
+    """Why `rows` are too few to train on: they need `min_wins` wins and as many non-wins. None when they are enough."""
+    matured = rows[rows["outcome"].notna()]
+    wins = int(label(matured).sum())
+    others = len(matured) - wins
+    if wins >= min_wins and others >= min_wins:
+        return None
+    return f"{wins} wins and {others} non-wins have matured, at least {min_wins} of each are needed"
+
+
+def _figures(predictions: pd.DataFrame) -> dict[str, Any]:
+    won = predictions["won"]
+    model = measure(won, predictions["probability"])
+    base_rate = measure(won, predictions["base_rate_probability"])
+    age_table = measure(won, predictions["age_table_probability"])
+    return {
+        **model.as_dict(),
+        "base_rate_brier": base_rate.brier,
+        "base_rate_auc": base_rate.auc,
+        "age_table_brier": age_table.brier,
+        "age_table_auc": age_table.auc,
+        "skill_vs_base_rate": skill(model.brier, base_rate.brier),
+        "skill_vs_age_table": skill(model.brier, age_table.brier),
+    }

@@ -1,0 +1,87 @@
+"""Two references a model must beat: win rate by quarter position, and win rate by age and quarter position."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crm_assets.errors import QualityError
+from crm_assets.modelling.win_model import label
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+AGE_EDGES = (8, 15, 31, 61, 91, 121, 151)
+"""First day of every age bin but the first, in days since engagement: 0-7, 8-14, 15-30, 31-60, ..., 151 and more."""
+
+PRIOR_ROWS = 20.0
+"""Rows that the rate of the quarter position counts for in each cell of the age table."""
+
+
+@dataclass(frozen=True)
+class BaseRate:
+    """Share of rows won, by position in its quarter of the month being predicted.
+
+    Attributes:
+        overall: share won in all training rows, for positions that were not seen.
+        by_position: position 1 to 3 -> share won.
+    """
+
+    overall: float
+    by_position: Mapping[int, float]
+
+    @classmethod
+    def fit(cls, rows: pd.DataFrame) -> Self:
+        """Count wins in matured rows. Raises QualityError when there are none."""
+        if rows.empty:
+            raise QualityError("no matured rows to take a win rate from: train later")
+        won, position = label(rows), rows["next_quarter_position"].to_numpy()
+        return cls(float(won.mean()), {int(at): float(won[position == at].mean()) for at in np.unique(position)})
+
+    def predict(self, rows: pd.DataFrame) -> NDArray[np.float64]:
+        """Probability for each row, shape (n,)."""
+        rates = rows["next_quarter_position"].map(self.by_position)
+        return np.asarray(rates.fillna(self.overall), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class AgeTable:
+    """Smoothed share of rows won, by age bin and quarter position.
+
+    A cell's rate is (wins + PRIOR_ROWS * rate of the quarter position) / (rows + PRIOR_ROWS); an unseen cell has the
+    rate of its quarter position.
+
+    Attributes:
+        base: rates of the quarter positions.
+        cells: (age bin, position) -> rate.
+    """
+
+    base: BaseRate
+    cells: Mapping[tuple[int, int], float]
+
+    @classmethod
+    def fit(cls, rows: pd.DataFrame) -> Self:
+        """Count wins in matured rows. Raises QualityError when there are none."""
+        base = BaseRate.fit(rows)
+        won, prior, bins, position = label(rows), base.predict(rows), _age_bin(rows), rows["next_quarter_position"]
+        cells: dict[tuple[int, int], float] = {}
+        for age, at in {(int(age), int(at)) for age, at in zip(bins, position, strict=True)}:
+            inside = (bins == age) & (position == at).to_numpy()
+            wins = float(won[inside].sum()) + PRIOR_ROWS * float(prior[inside][0])
+            cells[age, at] = wins / (float(inside.sum()) + PRIOR_ROWS)
+        return cls(base, cells)
+
+    def predict(self, rows: pd.DataFrame) -> NDArray[np.float64]:
+        """Probability for each row, shape (n,)."""
+        rates, bins, position = self.base.predict(rows), _age_bin(rows), rows["next_quarter_position"].to_numpy()
+        for (age, at), rate in self.cells.items():
+            rates[(bins == age) & (position == at)] = rate
+        return rates
+
+
+def _age_bin(rows: pd.DataFrame) -> NDArray[np.int64]:
+    return np.searchsorted(AGE_EDGES, rows["age_days"].to_numpy(), side="right").astype(np.int64)

@@ -1,0 +1,136 @@
+"""Pictures of a model: calibration, gain, what it looks at, and the scores it gives.
+
+Figures are made without pyplot, so nothing is kept or shared between threads, and no display is needed.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from crm_assets.modelling.metrics import equal_frequency_bins
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_BLUE, _GREY, _LIGHT = "#1f5a93", "#6b7280", "#d9dde3"
+_SHOWN_FEATURES = 15
+
+
+def reliability(won: ArrayLike, probability: ArrayLike, title: str = "Reliability") -> Figure:
+    """Share won against mean probability in 10 equal-frequency bins; on the diagonal the probabilities are right."""
+    y, p = np.asarray(won, dtype=np.float64), np.asarray(probability, dtype=np.float64)
+    figure, axes = _canvas(title, "Predicted probability of a win (%)", "Won (%)")
+    if p.size == 0:
+        return _nothing(figure, axes)
+    inside = equal_frequency_bins(p)
+    rows = np.bincount(inside)
+    filled = rows > 0
+    rows = rows[filled]
+    predicted = 100 * np.bincount(inside, weights=p)[filled] / rows
+    happened = 100 * np.bincount(inside, weights=y)[filled] / rows
+    # One standard error of a share of that many rows, were the probability right.
+    error = np.sqrt(predicted * (100 - predicted) / rows)
+    top = min(100.0, 1.1 * float(max(predicted.max(), (happened + error).max(), 1)))
+    axes.plot([0, top], [0, top], color=_GREY, linestyle="--", linewidth=1, label="as predicted")
+    axes.errorbar(
+        predicted,
+        happened,
+        yerr=error,
+        color=_BLUE,
+        marker="o",
+        markersize=5,
+        linewidth=1.5,
+        capsize=2,
+        clip_on=False,
+        label="model, ± 1 s.e.",
+    )
+    axes.set_xlim(0, top)
+    axes.set_ylim(0, top)
+    axes.legend(frameon=False, loc="upper left")
+    return figure
+
+
+def cumulative_gain(won: ArrayLike, probability: ArrayLike, title: str = "Cumulative gain") -> Figure:
+    """Share of the wins found against share of the book worked through, best probability first."""
+    y, p = np.asarray(won, dtype=np.float64), np.asarray(probability, dtype=np.float64)
+    figure, axes = _canvas(title, "Opportunities worked through, best score first (%)", "Wins among them (%)")
+    if y.sum() == 0:
+        return _nothing(figure, axes)
+    ranked, first = y[np.argsort(-p, kind="stable")], np.sort(-p)
+    # A point only where the probability changes: within a tie the order says nothing.
+    ends = np.flatnonzero(np.append(np.diff(first) != 0, True))
+    worked = np.append(0, 100 * (ends + 1) / y.size)
+    found = np.append(0, 100 * np.cumsum(ranked)[ends] / y.sum())
+    axes.plot(worked, found, color=_BLUE, linewidth=2, label="model")
+    axes.plot([0, 100 * float(y.mean()), 100], [0, 100, 100], color=_GREY, linestyle=":", linewidth=1, label="perfect")
+    axes.plot([0, 100], [0, 100], color=_GREY, linestyle="--", linewidth=1, label="at random")
+    axes.set_xlim(0, 100)
+    axes.set_ylim(0, 102)
+    axes.legend(frameon=False, loc="lower right")
+    return figure
+
+
+def feature_importance(importance: Mapping[str, float], title: str = "Feature importance") -> Figure:
+    """The 15 most important features; `importance` maps a feature to its percentage of the total."""
+    figure, axes = _canvas(title, "Mean change of the score when the feature changes (% of total)", "")
+    shown = sorted(importance.items(), key=lambda pair: pair[1], reverse=True)[:_SHOWN_FEATURES]
+    if not shown:
+        return _nothing(figure, axes)
+    names, values = [name for name, _ in shown], [value for _, value in shown]
+    bars = axes.barh(names, values, color=_BLUE, height=0.7)
+    axes.bar_label(bars, fmt="%.1f", padding=3, fontsize=8, color=_GREY)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.12 * max(*values, 1))
+    axes.tick_params(axis="y", length=0, labelsize=8)
+    axes.grid(visible=False, axis="y")
+    return figure
+
+
+def score_histogram(probability: ArrayLike, title: str = "Scores of the book") -> Figure:
+    """How many opportunities got which probability, and the mean."""
+    p = np.asarray(probability, dtype=np.float64)
+    figure, axes = _canvas(title, "Predicted probability of a win (%)", "Opportunities")
+    if p.size == 0:
+        return _nothing(figure, axes)
+    top = min(1.0, np.ceil(20 * float(p.max()) + 1e-9) / 20)
+    axes.hist(100 * p, bins=np.linspace(0, 100 * max(top, 0.05), 41).tolist(), color=_BLUE)
+    mean = 100 * float(p.mean())
+    axes.axvline(mean, color="black", linestyle="--", linewidth=1, label=f"mean {mean:.1f} %")
+    axes.set_xlim(0, 100 * max(top, 0.05))
+    axes.legend(frameon=False, loc="upper right")
+    return figure
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG of 600 by 400 pixels; equal figures give equal bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    return buffer.getvalue()
+
+
+def _canvas(title: str, x_label: str, y_label: str) -> tuple[Figure, Axes]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_title(title, fontsize=11, loc="left")
+    axes.set_xlabel(x_label, fontsize=9)
+    axes.set_ylabel(y_label, fontsize=9)
+    axes.tick_params(labelsize=9)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color=_LIGHT, linewidth=0.6)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def _nothing(figure: Figure, axes: Axes) -> Figure:
+    axes.text(0.5, 0.5, "nothing to show yet", transform=axes.transAxes, ha="center", va="center", color=_GREY)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    return figure

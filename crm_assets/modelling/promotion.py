@@ -1,0 +1,105 @@
+"""The promotion gate: whether a newly trained challenger takes the champion's place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from crm_assets.calendar import Month
+from crm_assets.errors import QualityError
+from crm_assets.modelling.backtest import ProbabilityModel, matured_by
+from crm_assets.modelling.metrics import measure
+from crm_assets.modelling.win_model import KEY
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class PromotionDecision:
+    """What the gate decided and on which figures.
+
+    Attributes:
+        promoted: whether the challenger becomes champion.
+        reasons: why, as sentences with figures.
+        figures: everything the decision used: `rows`, `first_month`, `last_month`, `challenger_brier`, and
+            `base_rate_brier` or `champion_brier`, whichever it was compared with. Undefined ones are None.
+    """
+
+    promoted: bool
+    reasons: tuple[str, ...]
+    figures: dict[str, Any]
+
+
+def champion_predictions(
+    champion: ProbabilityModel, rows: pd.DataFrame, trained_at: Month, month: Month
+) -> pd.DataFrame:
+    """The champion's probabilities for matured books whose outcomes it has not seen.
+
+    Those are the books from the month it was trained at on, and of them the ones whose outcomes had matured by `month`.
+    Returns columns `opportunity_id`, `snapshot_month`, `probability`; no rows when there is no such book.
+    """
+    unseen = matured_by(rows, month)
+    unseen = unseen[unseen["snapshot_month"] >= str(trained_at)]
+    return unseen[KEY].assign(probability=champion.predict(unseen)).reset_index(drop=True)
+
+
+def decide(champion: pd.DataFrame | None, challenger: pd.DataFrame) -> PromotionDecision:
+    """Compare out-of-time predictions by their Brier score.
+
+    Without a champion the challenger must beat the win rate by quarter position. With one it must have the strictly
+    smaller Brier score on the rows that both predicted without having seen their outcomes.
+
+    Args:
+        champion: from `champion_predictions`; None when there is no champion yet.
+        challenger: rolling-origin predictions (`backtest.PREDICTION_COLUMNS`): of the backtest's window when there is
+            no champion, of the champion's months when there is one.
+
+    Raises QualityError when a row stands twice in either.
+    """
+    if champion is None:
+        return _first(challenger)
+    for side, name in ((champion, "champion"), (challenger, "challenger")):
+        if side.duplicated(KEY).any():
+            raise QualityError(
+                f"{int(side.duplicated(KEY).sum())} rows of the {name} stand twice: predict each row once"
+            )
+    both = challenger.merge(champion[[*KEY, "probability"]], on=KEY, how="inner", suffixes=("", "_champion"))
+    challenger_brier = measure(both["won"], both["probability"]).brier
+    champion_brier = measure(both["won"], both["probability_champion"]).brier
+    figures = {**_extent(both), "challenger_brier": challenger_brier, "champion_brier": champion_brier}
+    if challenger_brier is None or champion_brier is None:
+        return PromotionDecision(False, ("no outcome has matured since the champion was trained",), figures)
+    if np.allclose(both["probability"], both["probability_champion"], rtol=0, atol=1e-12):
+        return PromotionDecision(False, ("challenger and champion predict the same",), figures)
+    promoted = challenger_brier < champion_brier
+    reason = (
+        f"Brier {challenger_brier:.4f} of the challenger is {'below' if promoted else 'not below'} "
+        f"{champion_brier:.4f} of the champion on {len(both)} rows neither had seen"
+    )
+    return PromotionDecision(promoted, (reason,), figures)
+
+
+def _first(challenger: pd.DataFrame) -> PromotionDecision:
+    challenger_brier = measure(challenger["won"], challenger["probability"]).brier
+    base_rate_brier = measure(challenger["won"], challenger["base_rate_probability"]).brier
+    figures = {**_extent(challenger), "challenger_brier": challenger_brier, "base_rate_brier": base_rate_brier}
+    if challenger_brier is None or base_rate_brier is None:
+        return PromotionDecision(False, ("no champion yet, but no month to backtest on either",), figures)
+    promoted = challenger_brier < base_rate_brier
+    reason = (
+        f"no champion yet; Brier {challenger_brier:.4f} is {'below' if promoted else 'not below'} "
+        f"{base_rate_brier:.4f} of the win rate by quarter position on {len(challenger)} rows"
+    )
+    return PromotionDecision(promoted, (reason,), figures)
+
+
+def _extent(rows: pd.DataFrame) -> dict[str, Any]:
+    months = sorted(rows["snapshot_month"].unique())
+    return {
+        "rows": len(rows),
+        "first_month": str(months[0]) if months else None,
+        "last_month": str(months[-1]) if months else None,
+    }

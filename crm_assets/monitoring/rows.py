@@ -1,0 +1,85 @@
+"""Reading the columns of the rows that monitoring was handed, whatever their pandas type; what is malformed is refused.
+
+In every function `place` says what the rows are, as a plural for the message: "the scores of 2017-05".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crm_assets.monitoring.errors import MonitoringError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MISSING = "(missing)"
+"""Category of the rows that have no value."""
+
+_NUMBERS = frozenset({"integer", "floating", "mixed-integer-float", "decimal", "boolean", "empty"})
+
+
+def require_columns(frame: pd.DataFrame, names: Iterable[str], place: str) -> None:
+    """Raise MonitoringError naming the columns of `names` that `frame` lacks or has twice."""
+    counts = {name: int((frame.columns == name).sum()) for name in names}
+    for fault, wrong in (
+        ("lack", [name for name, count in counts.items() if count == 0]),
+        ("repeat", [name for name, count in counts.items() if count > 1]),
+    ):
+        if wrong:
+            held = ", ".join(map(str, frame.columns)) or "none"
+            raise MonitoringError(f"{place} {fault} the column {', '.join(wrong)}; their columns are: {held}")
+
+
+def require_one(frame: pd.DataFrame, name: str, expected: str, place: str, remedy: str) -> None:
+    """Raise MonitoringError unless every value of column `name` is `expected`, compared as text."""
+    found = sorted({str(value) for value in frame[name]})
+    if found not in ([], [expected]):
+        raise MonitoringError(f"{place} have {name} {', '.join(found[:5])}, not {expected}: {remedy}")
+
+
+def as_numbers(values: pd.Series, place: str) -> NDArray[np.float64]:
+    """The values as float64 of the same length, NaN where missing, rounded to what a float32 can hold (7 digits).
+
+    The models read no more digits, and the engines agree on no more than 9: finer differences are not drift.
+
+    Raises MonitoringError when they are not numbers, or one is infinite or beyond a float32.
+    """
+    import pandas as pd
+
+    kind = pd.api.types.infer_dtype(values, skipna=True)
+    if kind not in _NUMBERS:
+        raise MonitoringError(f"{place} have {values.name} of type {kind}, not numbers")
+    with np.errstate(over="ignore"):  # what is too large turns infinite and is refused below
+        numbers = values.to_numpy(dtype=np.float64, na_value=np.nan).astype(np.float32).astype(np.float64)
+    infinite = int(np.isinf(numbers).sum())
+    if infinite:
+        raise MonitoringError(f"{place} have {infinite} infinite or huge values of {values.name}: mend what makes them")
+    return numbers
+
+
+def as_probabilities(values: pd.Series, place: str) -> NDArray[np.float64]:
+    """The values as float64 of the same length. Raises MonitoringError unless each is a number between 0 and 1."""
+    numbers = as_numbers(values, place)
+    wrong = numbers[~((numbers >= 0) & (numbers <= 1))]
+    if wrong.size:
+        raise MonitoringError(
+            f"{place} have {wrong.size} of {numbers.size} rows whose {values.name} is not between 0 and 1, "
+            f"for example {wrong[0]}: score them again"
+        )
+    return numbers
+
+
+def as_labels(values: pd.Series) -> NDArray[np.str_]:
+    """The values as text of the same length, MISSING where missing; a whole number reads the same as integer or float."""
+    absent = values.isna()
+    return np.array([MISSING if no else _label(value) for value, no in zip(values, absent, strict=True)], dtype=np.str_)
+
+
+def _label(value: object) -> str:
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    return str(value)

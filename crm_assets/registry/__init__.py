@@ -1,0 +1,348 @@
+"""The model registry: versions of the win model in MLflow, and which of them is champion.
+
+The only module that knows MLflow. It goes through `MlflowClient` and not through the functions of `mlflow` itself,
+which keep the tracking URI and the active run in global state and in the environment.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sqlite3
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from crm_assets.calendar import Month
+from crm_assets.errors import CrmAssetsError, RegistryError, SettingsError
+from crm_assets.modelling.plots import png
+from crm_assets.modelling.win_model import WinModel
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+CHAMPION = "champion"
+MONTH_TAG = "month"
+
+_MODEL_FILE = "win_model.cbm"
+_SETTING = "CRM_MLFLOW_TRACKING_URI"
+_SQLITE = "sqlite:///"
+_SERVED_PACKAGES = ("mlflow", "catboost", "pandas", "numpy")
+_QUIET = {
+    "DO_NOT_TRACK": "true",
+    "GIT_PYTHON_REFRESH": "quiet",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_DISABLE_AGENT_HINT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_UV_AUTO_DETECT": "false",
+    # An unreachable server is reported within seconds; MLflow's own patience is several minutes.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+}
+"""Environment variables that MLflow and GitPython read on import; what the user has set stays."""
+
+
+@dataclass(frozen=True)
+class ModelReference:
+    """Where a registered model is.
+
+    Attributes:
+        name: of the registered model.
+        version: counted by the registry from 1.
+        run_id: MLflow run that logged it.
+        month: the month it was trained at.
+        uri: `models:/name/version`, which MLflow's own tools understand.
+    """
+
+    name: str
+    version: str
+    run_id: str
+    month: Month
+    uri: str
+
+
+class Registry:
+    """Versions of one registered model in one MLflow store. Making one touches neither disk nor network.
+
+    Every method raises RegistryError, with the store's URI, what it said and the remedy, when the store cannot be used.
+
+    Args:
+        tracking_uri: `sqlite:////absolute/mlflow.db`, with the artifacts in `artifacts` beside the file (both are made
+            on first use), or the `http(s)://` URL of an MLflow server, which keeps the artifacts.
+        model_name: name of the registered model and of the experiment that holds its runs.
+
+    Raises SettingsError when the URI is of another kind, or holds a password, which every log would then show.
+    """
+
+    def __init__(self, tracking_uri: str, model_name: str) -> None:
+        self._database: Path | None = None
+        if tracking_uri.startswith(_SQLITE) and len(tracking_uri) > len(_SQLITE):
+            self._database = Path(tracking_uri.removeprefix(_SQLITE)).absolute()
+            tracking_uri = f"{_SQLITE}{self._database}"
+        elif urlsplit(tracking_uri).password is not None:
+            raise SettingsError(
+                f"{_SETTING} holds a password: leave it out of the URL and set MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD"
+            )
+        elif not tracking_uri.startswith(("http://", "https://")):
+            raise SettingsError(
+                f"{_SETTING} is {tracking_uri}: write sqlite:////absolute/path/mlflow.db, or the http(s):// URL of an "
+                "MLflow server (which may keep its data in another database)"
+            )
+        self.tracking_uri = tracking_uri
+        self.model_name = model_name
+        for name, value in _QUIET.items():
+            os.environ.setdefault(name, value)
+
+    def check(self) -> None:
+        """Reach the store and read from it. The first use of a new SQLite file makes its tables, within seconds."""
+        with self._failures_told("look up models"):
+            self._client.search_registered_models(max_results=1)
+
+    def log_version(
+        self,
+        model: WinModel,
+        *,
+        month: Month,
+        parameters: Mapping[str, object],
+        metrics: Mapping[str, float | None],
+        figures: Mapping[str, Figure],
+        example: pd.DataFrame,
+        tags: Mapping[str, str],
+    ) -> ModelReference:
+        """Log one run and register its model as the next version.
+
+        Args:
+            model: what is logged, as a pyfunc model that returns a frame with the column `probability`.
+            month: the month it was trained at.
+            parameters: name -> value, of the run.
+            metrics: name -> value, of the run; None values are left out.
+            figures: name -> picture, kept as `plots/name.png` of the run.
+            example: rows with at least the model's features; up to 5 are kept as the input example.
+            tags: of the run and of the version.
+        """
+        with self._failures_told("log a model version"):
+            client, all_tags = self._client, {**tags, MONTH_TAG: str(month)}
+            experiment = self._experiment()
+            run_id = client.create_run(experiment, run_name=str(month), tags=all_tags).info.run_id
+            status = "FAILED"
+            try:
+                self._log_run(run_id, parameters, metrics, figures)
+                version = self._register(run_id, experiment, model, example, all_tags)
+                status = "FINISHED"
+            finally:
+                client.set_terminated(run_id, status)
+        return self._reference(version)
+
+    def load(self, version: str) -> WinModel:
+        """The model of a version: read once per process, but the store is asked each time whether it has it."""
+        doing = f"read version {version} of model {self.model_name}"
+        with self._failures_told(doing):
+            place = self._client.get_model_version_download_uri(self.model_name, version)
+        with self._failures_told(doing, lost=True):
+            return _downloaded(self.tracking_uri, place)
+
+    def champion(self) -> ModelReference | None:
+        """The version that has the alias `champion`; None when there is none yet."""
+        from mlflow.exceptions import MlflowException
+
+        with self._failures_told("look up the champion"):
+            try:
+                aliases = self._client.get_registered_model(self.model_name).aliases
+            except MlflowException as error:
+                if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                    return None
+                raise
+            if CHAMPION not in aliases:
+                return None
+            version = self._client.get_model_version(self.model_name, str(aliases[CHAMPION]))
+        return self._reference(version)
+
+    def set_champion(self, version: str) -> None:
+        """Give `version` the alias `champion`, which any other version loses."""
+        with self._failures_told(f"make version {version} of model {self.model_name} the champion"):
+            self._client.set_registered_model_alias(self.model_name, CHAMPION, version)
+
+    @functools.cached_property
+    def _client(self) -> MlflowClient:
+        from mlflow import MlflowClient
+
+        if self._database is not None:
+            _check_database(self._database)
+        return MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
+
+    def _experiment(self) -> str:
+        """Id of the experiment, which is made when it is not there."""
+        from mlflow.exceptions import MlflowException
+
+        found = self._client.get_experiment_by_name(self.model_name)
+        if found is None:
+            artifacts = None if self._database is None else (self._database.parent / "artifacts").as_uri()
+            try:
+                return str(self._client.create_experiment(self.model_name, artifact_location=artifacts))
+            except MlflowException as error:
+                # Another process may have been quicker.
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+                found = self._client.get_experiment_by_name(self.model_name)
+        if found is None or found.lifecycle_stage == "deleted":
+            raise RegistryError(
+                f"experiment {self.model_name} of the model store {self.tracking_uri} was deleted: restore it with "
+                "`mlflow experiments restore`, or set CRM_DATASET to another name"
+            )
+        return str(found.experiment_id)
+
+    def _log_run(
+        self,
+        run_id: str,
+        parameters: Mapping[str, object],
+        metrics: Mapping[str, float | None],
+        figures: Mapping[str, Figure],
+    ) -> None:
+        from mlflow.entities import Metric, Param
+
+        now = int(time.time() * 1000)
+        self._client.log_batch(
+            run_id,
+            metrics=[Metric(name, value, now, 0) for name, value in metrics.items() if value is not None],
+            params=[Param(name, str(value)) for name, value in parameters.items()],
+        )
+        if figures:
+            with tempfile.TemporaryDirectory() as folder:
+                for name, figure in figures.items():
+                    Path(folder, f"{name}.png").write_bytes(png(figure))
+                self._client.log_artifacts(run_id, folder, "plots")
+
+    def _register(
+        self, run_id: str, experiment: str, model: WinModel, example: pd.DataFrame, tags: dict[str, str]
+    ) -> ModelVersion:
+        from mlflow.entities import LoggedModelOutput
+        from mlflow.exceptions import MlflowException
+
+        client = self._client
+        parameters = {name: str(value) for name, value in model.parameters.as_dict().items()}
+        logged = client.create_logged_model(
+            experiment, name="win_model", source_run_id=run_id, tags=tags, params=parameters
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            place = Path(folder, "model")
+            _write_served(model, place, example, run_id=run_id, model_id=logged.model_id)
+            client.log_model_artifacts(logged.model_id, str(place))
+        client.finalize_logged_model(logged.model_id, "READY")
+        client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+        try:
+            client.create_registered_model(self.model_name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        return client.create_model_version(
+            self.model_name, logged.artifact_location, run_id=run_id, tags=tags, model_id=logged.model_id
+        )
+
+    def _reference(self, version: ModelVersion) -> ModelReference:
+        try:
+            month = Month.parse(version.tags.get(MONTH_TAG, ""))
+        except SettingsError as error:
+            raise RegistryError(
+                f"version {version.version} of model {self.model_name} in the model store {self.tracking_uri} has no "
+                f"tag {MONTH_TAG} that is a month, so the platform did not log it: move the alias {CHAMPION} to a "
+                "version that has one"
+            ) from error
+        return ModelReference(
+            name=self.model_name,
+            version=str(version.version),
+            run_id=str(version.run_id),
+            month=month,
+            uri=f"models:/{self.model_name}/{version.version}",
+        )
+
+    @contextmanager
+    def _failures_told(self, doing: str, *, lost: bool = False) -> Iterator[None]:
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            yield
+        # The requests library's errors are OSErrors.
+        except (MlflowException, SQLAlchemyError, OSError, sqlite3.Error) as error:
+            said = (str(error).strip() or type(error).__name__).splitlines()[0]
+            lost = lost or (isinstance(error, MlflowException) and error.error_code == "RESOURCE_DOES_NOT_EXIST")
+            raise RegistryError(
+                f"cannot {doing} in the model store {self.tracking_uri}: {said.rstrip('.')}. {self._remedy(lost=lost)}"
+            ) from error
+
+    def _remedy(self, *, lost: bool) -> str:
+        if lost:
+            return f"Set {_SETTING} to the store that has it, or materialise win_model and what follows it again."
+        if self._database is not None:
+            return f"Check that {self._database} and its folder can be written, or set {_SETTING} to another store."
+        return f"Check that the MLflow server runs and allows this host, or set {_SETTING} to another store."
+
+
+def _check_database(path: Path) -> None:
+    """Raise RegistryError when MLflow should not touch the file, and make its folder when there is none.
+
+    MLflow itself adds its tables to any database, and tries ten times, over more than a minute, to open what is none.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(path, timeout=20)) as connection:
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except (OSError, sqlite3.Error) as error:
+        raise RegistryError(
+            f"cannot open the model store {path}: {error}. Mend or remove the file, or set {_SETTING} to another store."
+        ) from error
+    if tables and "experiments" not in tables:
+        shown = ", ".join(sorted(tables)[:5])
+        raise RegistryError(
+            f"{path} is not an MLflow database, it holds the tables {shown}: set {_SETTING} to another file"
+        )
+
+
+def _write_served(model: WinModel, place: Path, example: pd.DataFrame, *, run_id: str, model_id: str) -> None:
+    """Write the model as a models-from-code pyfunc folder."""
+    import mlflow.pyfunc
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+
+    inputs = Schema(
+        [ColSpec(DataType.string if name in model.categorical else DataType.double, name) for name in model.features]
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, _MODEL_FILE)
+        model.save(file)
+        mlflow.pyfunc.save_model(
+            place,
+            mlflow_model=Model(run_id=run_id, model_id=model_id),
+            python_model=str(Path(__file__).with_name("served_model.py")),
+            artifacts={"win_model": str(file)},
+            signature=ModelSignature(inputs=inputs, outputs=Schema([ColSpec(DataType.double, "probability")])),
+            input_example=model.prepare(example.head(5)).reset_index(drop=True),
+            pip_requirements=[f"{package}=={installed_version(package)}" for package in _SERVED_PACKAGES],
+        )
+
+
+@functools.lru_cache(maxsize=16)
+def _downloaded(tracking_uri: str, place: str) -> WinModel:
+    """The model in the artifact folder `place`, whose name holds a random id, so that its content never changes."""
+    import mlflow.artifacts
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = mlflow.artifacts.download_artifacts(
+            artifact_uri=f"{place}/artifacts/{_MODEL_FILE}", dst_path=folder, tracking_uri=tracking_uri
+        )
+        try:
+            return WinModel.load(Path(file))
+        except CrmAssetsError as error:
+            raise RegistryError(f"the model at {place} cannot be used: {error}") from error

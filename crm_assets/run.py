@@ -1,0 +1,150 @@
+"""Runs the graph for a range of months in this process, as `crm-assets run` does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from crm_assets.calendar import Month, month_range
+from crm_assets.defs.assets import ASSETS
+from crm_assets.defs.jobs import BACKFILL
+from crm_assets.defs.platform import Platform
+from crm_assets.defs.provenance import stale_months
+from crm_assets.errors import CrmAssetsError, QualityError, SourceError
+from crm_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+_RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+_DAGSTER_YAML = """\
+telemetry:
+  enabled: false
+nux:
+  enabled: false
+"""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run did.
+
+    Attributes:
+        platform: the deployment it ran on.
+        months: the months that were asked for, in order.
+        made: those that had to be made; the others were up to date.
+        outdated: later months in the lake that were not asked for and are out of date now.
+    """
+
+    platform: Platform
+    months: tuple[Month, ...]
+    made: tuple[Month, ...]
+    outdated: tuple[Month, ...]
+
+
+def run_months(settings: Settings, wanted: list[Month] | None, *, force: bool, show_progress: bool) -> RunResult:
+    """Make every asset of every month that is not up to date, as one Dagster run over the range.
+
+    Args:
+        settings: the deployment's settings.
+        wanted: months in order; None for all the source has.
+        force: make them all, up to date or not.
+        show_progress: whether to draw a progress bar on standard error.
+
+    Raises:
+        CrmAssetsError: whatever is wrong with the source, the lake, the data or the registry. Nothing is stored of a
+            source with a fault in any of the months.
+    """
+    platform = Platform(settings)
+    months = _readable(platform, wanted)
+    stale = months if force else list(stale_months(platform, ASSETS, months))
+    made = month_range(stale[0], stale[-1]) if stale else []
+    if made:
+        _execute(platform, _with_partitions(settings, platform, months), made, show_progress=show_progress)
+    later = [month for month in map(Month.parse, platform.lake.months(ASSETS[-1].name)) if month > months[-1]]
+    outdated = list(stale_months(platform, ASSETS, later)) if made and later else []
+    return RunResult(platform, tuple(months), tuple(made), tuple(outdated))
+
+
+def _readable(platform: Platform, wanted: list[Month] | None) -> list[Month]:
+    """The wanted months, once every table of every one has been read without a fault."""
+    held = platform.source.months()
+    if not held:
+        raise SourceError(f"{platform.source.url} has no month: check CRM_SOURCE_URL or --source")
+    months = month_range(held[0], held[-1]) if wanted is None else wanted
+    for month in months:
+        platform.source.tables(month)
+    return months
+
+
+def _with_partitions(settings: Settings, platform: Platform, months: list[Month]) -> Settings:
+    """The settings with monthly partitions that reach over the source and the wanted months."""
+    held = [*platform.source.months(), *months]
+    first = min([*held, settings.first_month] if settings.first_month else held)
+    last = max([*held, settings.last_month] if settings.last_month else held)
+    return settings.model_copy(update={"first_month": first, "last_month": last})
+
+
+def prepare_dagster_home(home: Path) -> Path:
+    """The folder, made with Dagster's configuration in it unless it is there."""
+    home.mkdir(parents=True, exist_ok=True)
+    configuration = home / "dagster.yaml"
+    if not configuration.exists():
+        configuration.write_text(_DAGSTER_YAML)
+    return home
+
+
+def _execute(platform: Platform, settings: Settings, months: list[Month], *, show_progress: bool) -> None:
+    from crm_assets.definitions import build_definitions
+
+    job = build_definitions(settings, platform).resolve_job_def(BACKFILL.name)
+    home = prepare_dagster_home(settings.dagster_home)
+    with dg.DagsterInstance.from_config(str(home)) as instance, _progress(platform, len(months), show=show_progress):
+        try:
+            result = job.execute_in_process(
+                instance=instance,
+                tags={_RANGE_START: str(months[0]), _RANGE_END: str(months[-1])},
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            )
+        except Exception as error:
+            # Dagster wraps what an asset or the lake raised; the user's mistake is somewhere in the chain of causes.
+            fault = _fault_in(error)
+            if fault is None:
+                raise
+            raise fault from error
+    if not result.success:
+        raise CrmAssetsError(f"run {result.run_id} failed: see its page in Dagster (make dev)")
+
+
+def _fault_in(error: BaseException) -> CrmAssetsError | None:
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, CrmAssetsError):
+            return link
+        if isinstance(link, dg.DagsterAssetCheckFailedError):
+            return QualityError(str(link))
+        link = link.__cause__ or link.__context__
+    return None
+
+
+@contextmanager
+def _progress(platform: Platform, months: int, *, show: bool) -> Iterator[None]:
+    """A bar of all assets times all months on standard error while the block runs."""
+    if not show:
+        yield
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description:<42}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    bar: Progress
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("starting", total=len(ASSETS) * months)
+        platform.listen(lambda asset, month: bar.update(task, advance=1, description=f"{asset} {month}"))
+        yield
+        bar.update(task, description="done")

@@ -1,0 +1,239 @@
+"""A folder or S3 prefix of CSV or Parquet files: one folder a month, or one late export."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from crm_assets.calendar import Month, month_range
+from crm_assets.contracts import CRM_TABLES, SALES_PIPELINE
+from crm_assets.errors import SourceError
+from crm_assets.sources.reading import SUFFIXES, Reading, no_rows, read_table
+from crm_assets.sources.source import Evidence
+from crm_assets.storage import StorageError, open_storage
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_MONTH = re.compile(r"(?!0000)[0-9]{4}-(0[1-9]|1[0-2])")
+_TABLE_FILES = {f"{table.name}{suffix}" for table in CRM_TABLES for suffix in SUFFIXES}
+_SHOWN = 10
+_LONGEST = 600
+"""Months that one export may span; a longer one has a mistyped year."""
+
+_Names: TypeAlias = set[str]
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Names of what lies in each folder of a month, or beside the one export; those of folders end in a slash."""
+
+    months: Mapping[Month, _Names]
+    export: _Names
+
+
+@dataclass(frozen=True)
+class _Files:
+    """Path of each table's file for one month, and SHA-256 over their contents in order."""
+
+    paths: Mapping[str, str]
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What was read last."""
+
+    files: _Files
+    readings: Mapping[str, Reading]
+
+    @cached_property
+    def dates(self) -> tuple[date, date] | tuple[None, None]:
+        """Earliest and latest date in the pipeline."""
+        import polars as pl
+
+        pipeline = self.readings[SALES_PIPELINE.name].frame
+        dates = pl.concat([pl.col("engage_date"), pl.col("close_date")])
+        first, last = pipeline.select(first=dates.min(), last=dates.max()).collect().row(0)
+        return first, last
+
+
+class FolderSource:
+    """Tables in files called for them, in a folder a month (`2017-05/sales_pipeline.csv`) or once at the top.
+
+    Files that are called for no table, and folders without one, are passed over. What lies there is looked up anew by
+    each call, so a month that lands later is seen; the tables read last are kept until their files change.
+
+    Args:
+        url: a folder, or `s3://bucket/prefix`.
+
+    Raises SourceError when it cannot be opened, SettingsError when it is neither.
+    """
+
+    def __init__(self, url: str) -> None:
+        if "://" not in url:
+            url = str(Path(url).expanduser().resolve())
+        with _storage_errors():
+            self._storage = open_storage(url)
+        self._kept: _Kept | None = None
+
+    @property
+    def url(self) -> str:
+        """The folder's absolute path, or `s3://bucket/prefix`."""
+        return self._storage.url
+
+    @property
+    def evidence(self) -> Evidence:
+        """Monthly extracts where there are folders a month, else one late export."""
+        return Evidence.EXTRACT if self._layout().months else Evidence.EXPORT
+
+    def months(self) -> list[Month]:
+        """The months that have a folder; of a late export, those from its earliest date to its latest."""
+        layout = self._layout()
+        return sorted(layout.months) or self._export_months(self._chosen("", layout.export))
+
+    def fingerprint(self, month: Month) -> str:
+        """SHA-256 over the contents of the files that `month` is read from."""
+        return self._files(month).fingerprint
+
+    def tables(self, month: Month) -> Mapping[str, pl.LazyFrame]:
+        """The five tables, as the files of `month` or the late export hold them."""
+        return {name: reading.frame for name, reading in self._read(self._files(month)).readings.items()}
+
+    def notes(self, month: Month) -> list[str]:
+        """Files read as Latin-1, and white space removed from column names and numbers."""
+        return [note for reading in self._read(self._files(month)).readings.values() for note in reading.notes]
+
+    def _layout(self) -> _Layout:
+        with _storage_errors():
+            paths = self._storage.list()
+        folders: dict[str, _Names] = {}
+        export: _Names = set()
+        for path in paths:
+            first, slash, rest = path.partition("/")
+            export.add(first + slash)
+            if slash:
+                second, slash, _ = rest.partition("/")
+                folders.setdefault(first, set()).add(second + slash)
+        folders = {folder: names for folder, names in folders.items() if names & _TABLE_FILES}
+        wrong = [folder for folder in folders if _MONTH.fullmatch(folder) is None]
+        if wrong:
+            raise SourceError(
+                f"{self.url} holds tables in folders that are not named for a month: {_some(wrong)}. Name the folder "
+                "of a month YYYY-MM, for example 2017-05, or move it elsewhere."
+            )
+        exported = export & _TABLE_FILES
+        if exported and folders:
+            raise SourceError(
+                f"{self.url} holds both monthly extracts ({_some(folders)}) and one export at its top "
+                f"({_some(exported)}). Keep one of the two."
+            )
+        if not exported and not folders:
+            raise SourceError(
+                f"{self.url} holds no table. Give a folder with one folder a month, such as "
+                f"2017-05/{SALES_PIPELINE.name}.csv, or with one export, {SALES_PIPELINE.name}.csv and the others; "
+                f"it holds {_some(paths) or 'no file'}."
+            )
+        return _Layout({Month.parse(folder): names for folder, names in folders.items()}, export)
+
+    def _files(self, month: Month) -> _Files:
+        layout = self._layout()
+        if layout.months:
+            if month not in layout.months:
+                raise SourceError(
+                    f"{self.url} has no extract of {month}; it holds {_ranges(sorted(layout.months))}. Add the folder "
+                    f"{month}, or ask for another month."
+                )
+            return self._chosen(str(month), layout.months[month])
+        files = self._chosen("", layout.export)
+        months = self._export_months(files)
+        if month not in months:
+            raise SourceError(
+                f"{self.url}: the export tells about {_ranges(months)}, not about {month}. Ask for another month."
+            )
+        return files
+
+    def _chosen(self, folder: str, names: _Names) -> _Files:
+        """The files of the tables in `folder`, where `names` lie."""
+        place = f"{self.url}/{folder}".rstrip("/")
+        paths = {}
+        missing = []
+        for table in CRM_TABLES:
+            there = [f"{table.name}{suffix}" for suffix in SUFFIXES if f"{table.name}{suffix}" in names]
+            if len(there) > 1:
+                raise SourceError(f"{place} holds both {' and '.join(there)}. Keep one of them.")
+            if there:
+                paths[table.name] = f"{folder}/{there[0]}".lstrip("/")
+            elif not table.optional:
+                missing.append(f"{table.name}.csv")
+        if missing:
+            raise SourceError(
+                f"{place} lacks {', '.join(missing)} (or .parquet); it holds {_some(names)}. Add what is missing."
+            )
+        with _storage_errors():
+            contents = [self._storage.fingerprint(path) for path in paths.values()]
+        return _Files(paths, hashlib.sha256(" ".join(contents).encode()).hexdigest())
+
+    def _read(self, files: _Files) -> _Kept:
+        if self._kept is None or self._kept.files != files:
+            readings = {}
+            for table in CRM_TABLES:
+                if table.name in files.paths:
+                    path = files.paths[table.name]
+                    with _storage_errors():
+                        file = self._storage.local_copy(path)
+                    readings[table.name] = read_table(file, table, self._storage.location(path))
+                else:
+                    readings[table.name] = no_rows(table)
+            self._kept = _Kept(files, readings)
+        return self._kept
+
+    def _export_months(self, files: _Files) -> list[Month]:
+        first, last = self._read(files).dates
+        shown = self._storage.location(files.paths[SALES_PIPELINE.name])
+        if first is None or last is None:
+            raise SourceError(
+                f"{shown} has no engage_date and no close_date, so nothing tells which months it is about. Export it "
+                "with its dates, or give monthly extracts."
+            )
+        months = month_range(Month.of(first), Month.of(last))
+        if len(months) > _LONGEST:
+            raise SourceError(
+                f"{shown} has dates from {first} to {last}, over {_LONGEST // 12} years apart. Mend the mistyped year."
+            )
+        return months
+
+
+@contextmanager
+def _storage_errors() -> Iterator[None]:
+    try:
+        yield
+    except StorageError as error:
+        raise SourceError(str(error)) from error
+
+
+def _ranges(months: list[Month]) -> str:
+    """`2017-03 to 2017-05, 2017-07` for sorted months, and which are missing in between."""
+    runs: list[list[Month]] = []
+    for month in months:
+        if runs and runs[-1][-1].next == month:
+            runs[-1].append(month)
+        else:
+            runs.append([month])
+    text = ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)
+    gaps = [month for month in month_range(months[0], months[-1]) if month not in months]
+    return f"{text} ({_some(map(str, gaps))} missing in between)" if gaps else text
+
+
+def _some(items: Iterable[str]) -> str:
+    """The items, sorted and separated by commas, the first ten of them."""
+    every = sorted(items)
+    rest = len(every) - _SHOWN
+    return ", ".join(every[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,44 @@
+"""URL -> source."""
+
+from __future__ import annotations
+
+import difflib
+import re
+
+from crm_assets.errors import SettingsError, SourceError
+from crm_assets.sources import kaggle, simulator
+from crm_assets.sources.folder import FolderSource
+from crm_assets.sources.source import Progress, Source
+
+FORMS = "simulator:, simulator:?seed=8, a folder, s3://bucket/prefix, or kaggle:OWNER/DATASET"
+"""The forms of a source's URL."""
+
+_SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+):.*", re.DOTALL)
+
+
+def open_source(url: str, *, progress: Progress | None = None) -> Source:
+    """The source that `url` names.
+
+    A folder or bucket is looked at, nothing is read, simulated or fetched yet.
+
+    Args:
+        url: `simulator:`, `simulator:?seed=8`, a folder, `s3://bucket/prefix` or `kaggle:OWNER/DATASET`.
+        progress: told in one line what takes a while.
+
+    Raises SettingsError when `url` has no such form, SourceError when the folder or bucket cannot be opened.
+    """
+    if not url.strip():
+        raise SettingsError(f"the URL of the source is empty; a source is one of {FORMS}")
+    if url.startswith(simulator.SCHEME):
+        return simulator.SimulatorSource(url, progress)
+    if url.startswith(kaggle.SCHEME):
+        return kaggle.KaggleSource(url, progress)
+    scheme = _SCHEME.fullmatch(url)
+    if scheme is not None and not url.startswith("s3://"):
+        near = difflib.get_close_matches(scheme[1].lower(), ["simulator", "kaggle", "s3"], n=1)
+        hint = f" (did you mean {near[0]}:?)" if near else ""
+        raise SettingsError(f"{url!r} is of no known kind{hint}; a source is one of {FORMS}")
+    try:
+        return FolderSource(url)
+    except SourceError as error:
+        raise SourceError(f"{error}. A source is one of {FORMS}.") from error

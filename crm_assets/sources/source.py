@@ -1,0 +1,58 @@
+"""The protocol of every source: the CRM's tables as of a month-end."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from crm_assets.calendar import Month
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Progress: TypeAlias = Callable[[str], None]
+"""Told in one line what takes a while, before it begins."""
+
+
+class Evidence(enum.StrEnum):
+    """What a source knows of a past month."""
+
+    EXTRACT = "monthly extract"
+    """The tables as they were at the end of that month."""
+
+    EXPORT = "one late export"
+    """The tables as they were at the end of the last month, for every month; `history.replay` rolls them back."""
+
+
+class Source(Protocol):
+    """Where raw tables come from. Every method raises SourceError when the source cannot be read or is at fault."""
+
+    @property
+    def url(self) -> str:
+        """The canonical URL: equal for two spellings of one source."""
+        ...
+
+    @property
+    def evidence(self) -> Evidence:
+        """Whether the tables of a month are those of its end, or of one late export."""
+        ...
+
+    def months(self) -> list[Month]:
+        """Every month the source can tell about, sorted; months may be missing between them."""
+        ...
+
+    def fingerprint(self, month: Month) -> str:
+        """SHA-256, in hexadecimal, of all that the tables of `month` are made from."""
+        ...
+
+    def tables(self, month: Month) -> Mapping[str, pl.LazyFrame]:
+        """The tables of `contracts.CRM_TABLES` by name, typed as their contracts say, with the values of the source.
+
+        A source that lacks an optional table gives it without rows. One late export comes as it was exported.
+        """
+        ...
+
+    def notes(self, month: Month) -> list[str]:
+        """What was mended without loss while the tables of `month` were read, one sentence each; mostly empty."""
+        ...

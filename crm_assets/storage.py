@@ -1,0 +1,459 @@
+"""A place of files: a folder or `s3://bucket/prefix`, read and written whole, its faults told as messages.
+
+Paths are relative, with `/` between their parts. A write is atomic: a reader sees the old file or the new one.
+"""
+
+from __future__ import annotations
+
+import atexit
+import errno
+import functools
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import urlsplit
+
+from crm_assets.errors import CrmAssetsError, SettingsError
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
+
+FilePaths: TypeAlias = list[str]
+
+_TEMPORARY = ".tmp-"
+_ABANDONED_AFTER_SECONDS = 86_400
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,62}")
+_BLOCK = 1 << 20
+_ONE_PUT_BYTES = 64 << 20
+"""Larger files are sent to S3 in parts, which appear as one object when the last has arrived."""
+
+
+class StorageError(CrmAssetsError):
+    """A folder or bucket cannot be read or written."""
+
+    exit_code = 4
+
+
+class Storage(ABC):
+    """A folder or a prefix of a bucket.
+
+    Every method raises StorageError, naming the URL, what the system or server said and the remedy, when the place
+    cannot be reached or refuses, and ValueError on a path that is absolute, hidden or leads out.
+
+    Attributes:
+        url: the folder's absolute path, or `s3://bucket/prefix`; no slash at the end.
+    """
+
+    url: str
+
+    def location(self, path: str) -> str:
+        """Full path or URL of a file, for people."""
+        return f"{self.url}/{_checked(path)}"
+
+    @abstractmethod
+    def exists(self, path: str) -> bool:
+        """Whether there is such a file."""
+
+    @abstractmethod
+    def size(self, path: str) -> int:
+        """Length of a file in bytes."""
+
+    @abstractmethod
+    def fingerprint(self, path: str) -> str:
+        """SHA-256 of a file's content, in hexadecimal.
+
+        On S3 it is kept beside an object that was written here; other objects are fetched, once per version and
+        process.
+        """
+
+    @abstractmethod
+    def read_bytes(self, path: str) -> bytes:
+        """A file's whole content."""
+
+    @abstractmethod
+    def list(self, prefix: str = "") -> FilePaths:
+        """Paths of all files below the folder `prefix`, sorted, relative to the storage; hidden ones are left out."""
+
+    @abstractmethod
+    def local_copy(self, path: str) -> Path:
+        """A local file with the content, not to be changed: the file itself, or a copy kept while the process lives."""
+
+    @abstractmethod
+    def write_bytes(self, path: str, data: bytes) -> None:
+        """Store `data` as a file, in place of one that may be there."""
+
+    @abstractmethod
+    def put_file(self, local: Path, path: str) -> None:
+        """Store a copy of the file `local`, in place of one that may be there."""
+
+
+def open_storage(url: str, *, create: bool = False) -> Storage:
+    """The folder or bucket prefix that `url` names, after a look whether it is there and lets itself be listed.
+
+    S3 takes its credentials, region and endpoint from the standard AWS environment variables and profiles.
+
+    Args:
+        url: a folder, or `s3://bucket/prefix`.
+        create: make a missing folder. A bucket is never made.
+
+    Raises SettingsError when `url` is of another form, StorageError when it cannot be opened.
+    """
+    if url.startswith("s3://"):
+        bucket, _, prefix = url.removeprefix("s3://").partition("/")
+        if "@" in bucket:
+            raise SettingsError(
+                "an s3:// URL must not hold credentials: write s3://bucket/prefix and set AWS_ACCESS_KEY_ID and "
+                "AWS_SECRET_ACCESS_KEY"
+            )
+        if not _BUCKET.fullmatch(bucket):
+            raise SettingsError(f"{url!r} names no valid bucket: write s3://bucket/prefix")
+        return _S3(bucket, prefix.strip("/"))
+    if "://" in url or not url:
+        raise SettingsError(f"{url!r} is neither a folder nor s3://bucket/prefix")
+    return _Folder(Path(url), create=create)
+
+
+def sha256_of(file: Path) -> str:
+    """SHA-256 of a local file's content, in hexadecimal. Raises OSError."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _checked(path: str) -> str:
+    """`path` itself. Raises ValueError when it is empty, absolute, hidden or leads out of the storage."""
+    if any(part in {"", ".", ".."} or part.startswith(".") for part in path.split("/")):
+        raise ValueError(f"{path!r} is no path inside a storage")
+    return path
+
+
+def _hidden(path: str) -> bool:
+    return any(part.startswith(".") for part in path.split("/"))
+
+
+@contextmanager
+def _folder_errors(url: str, doing: str) -> Iterator[None]:
+    """Raise StorageError in place of OSError; `doing` completes "cannot ..."."""
+    remedies = {
+        errno.ENOENT: "check the path",
+        errno.EACCES: f"give {_user()} access to it",
+        errno.EPERM: f"give {_user()} access to it",
+        errno.EROFS: "it is mounted read-only; choose another place",
+        errno.ENOSPC: "free space there and in the folder for temporary files (TMPDIR)",
+        errno.EDQUOT: "free space there or raise the quota",
+        errno.ENOTDIR: "a file stands where a folder is needed",
+        errno.EISDIR: "a folder stands where a file is needed",
+    }
+    try:
+        yield
+    except OSError as error:
+        remedy = remedies.get(error.errno or 0, "check the path and the disk")
+        place = f" ({error.filename})" if error.filename else ""
+        raise StorageError(f"{url}: cannot {doing}: {error.strerror or error}{place}; {remedy}") from error
+
+
+def _user() -> str:
+    return f"user {os.getuid()}"
+
+
+class _Folder(Storage):
+    def __init__(self, root: Path, *, create: bool) -> None:
+        self._root = root.expanduser().absolute()
+        self.url = str(self._root)
+        with _folder_errors(self.url, "open the folder"):
+            if create:
+                self._root.mkdir(parents=True, exist_ok=True)
+            with os.scandir(self._root):
+                pass
+
+    def exists(self, path: str) -> bool:
+        with _folder_errors(self.url, f"look for {path}"):
+            return self._target(path).is_file()
+
+    def size(self, path: str) -> int:
+        with _folder_errors(self.url, f"read {path}"):
+            return self._target(path).stat().st_size
+
+    def fingerprint(self, path: str) -> str:
+        with _folder_errors(self.url, f"read {path}"):
+            return sha256_of(self._target(path))
+
+    def read_bytes(self, path: str) -> bytes:
+        with _folder_errors(self.url, f"read {path}"):
+            return self._target(path).read_bytes()
+
+    def list(self, prefix: str = "") -> FilePaths:
+        top = self._target(prefix.rstrip("/")) if prefix else self._root
+
+        def complain(error: OSError) -> None:
+            raise error
+
+        found = []
+        with _folder_errors(self.url, f"list {prefix or 'it'}"):
+            if not top.exists():
+                return []
+            for folder, below, files in os.walk(top, onerror=complain, followlinks=True):
+                below[:] = [name for name in below if not _hidden(name)]
+                found += [(Path(folder) / name).relative_to(self._root) for name in files if not _hidden(name)]
+        return sorted(path.as_posix() for path in found)
+
+    def local_copy(self, path: str) -> Path:
+        target = self._target(path)
+        with _folder_errors(self.url, f"read {path}"), target.open("rb"):
+            return target
+
+    def write_bytes(self, path: str, data: bytes) -> None:
+        with _folder_errors(self.url, f"write {path}"), _replacing(self._target(path)) as stream:
+            stream.write(data)
+
+    def put_file(self, local: Path, path: str) -> None:
+        with (
+            _folder_errors(self.url, f"write {path}"),
+            local.open("rb") as source,
+            _replacing(self._target(path)) as stream,
+        ):
+            shutil.copyfileobj(source, stream, _BLOCK)
+
+    def _target(self, path: str) -> Path:
+        return self._root / _checked(path)
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[IO[bytes]]:
+    """A stream whose content takes the place of `target` once all of it is on the disk. Raises OSError."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(target.parent)
+    temporary = target.parent / f"{_TEMPORARY}{secrets.token_hex(8)}"
+    try:
+        with temporary.open("xb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    # The new name is safe from a power cut only once the folder itself is on the disk.
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Delete what killed writers left: temporary files to which nothing was written for a day. Raises OSError."""
+    for file in folder.glob(f"{_TEMPORARY}*"):
+        try:
+            if file.stat().st_mtime < time.time() - _ABANDONED_AFTER_SECONDS:
+                file.unlink()
+        except FileNotFoundError:
+            continue
+
+
+_WRONG_KEY = "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or AWS_PROFILE"
+_NO_PERMISSION = "give the key permission to list the bucket and to get and put its objects"
+_WRONG_REGION = "set AWS_REGION to the region of the bucket"
+_NO_ANSWER = "check that the server runs and that AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL names it"
+_S3_REMEDIES = {
+    "NoSuchBucket": "create the bucket, or correct its name",
+    "NoSuchKey": "check the path",
+    "404": "check the path",
+    "InvalidAccessKeyId": _WRONG_KEY,
+    "SignatureDoesNotMatch": _WRONG_KEY,
+    "InvalidToken": _WRONG_KEY,
+    "ExpiredToken": "renew the session's credentials",
+    "AccessDenied": _NO_PERMISSION,
+    "403": f"{_WRONG_KEY}, and {_NO_PERMISSION}",
+    "PermanentRedirect": _WRONG_REGION,
+    "301": _WRONG_REGION,
+    "AuthorizationHeaderMalformed": _WRONG_REGION,
+    "IllegalLocationConstraintException": _WRONG_REGION,
+    "RequestTimeTooSkewed": "set this machine's clock",
+    "SlowDown": "try again later",
+    "ServiceUnavailable": "try again later",
+    "InternalError": "try again later, and look into the server's log",
+}
+
+
+class _S3(Storage):
+    def __init__(self, bucket: str, prefix: str) -> None:
+        self._bucket = bucket
+        self._prefix = f"{prefix}/" if prefix else ""
+        self.url = f"s3://{bucket}/{prefix}".rstrip("/")
+        self._fingerprints: dict[tuple[str, str], str] = {}
+        try:
+            import boto3  # noqa: F401 - only whether it is installed
+        except ImportError:
+            raise StorageError(
+                f"{self.url}: boto3, which S3 needs, is not installed; pip install 'crm-assets[s3]'"
+            ) from None
+        with self._errors("open it"):
+            self._client = _s3_client(self.url)
+            # Unlike a HEAD, a listing is answered with the reason of a refusal.
+            self._client.list_objects_v2(Bucket=bucket, Prefix=self._prefix, MaxKeys=1)
+
+    def exists(self, path: str) -> bool:
+        from botocore.exceptions import ClientError
+
+        with self._errors(f"look for {path}"):
+            try:
+                self._head(path)
+            except ClientError as error:
+                if _code(error) in {"404", "NoSuchKey"}:
+                    return False
+                raise
+            return True
+
+    def size(self, path: str) -> int:
+        with self._errors(f"read {path}"):
+            return int(self._head(path)["ContentLength"])
+
+    def fingerprint(self, path: str) -> str:
+        with self._errors(f"read {path}"):
+            head = self._head(path)
+            if "sha256" in head["Metadata"]:
+                return str(head["Metadata"]["sha256"])
+            version = (path, head["ETag"])
+            if version not in self._fingerprints:
+                self._fingerprints[version] = sha256_of(self._fetched(path, head["ETag"]))
+            return self._fingerprints[version]
+
+    def read_bytes(self, path: str) -> bytes:
+        with self._errors(f"read {path}"):
+            data: bytes = self._client.get_object(Bucket=self._bucket, Key=self._key(path))["Body"].read()
+            return data
+
+    def list(self, prefix: str = "") -> FilePaths:
+        below = self._prefix + (f"{_checked(prefix.rstrip('/'))}/" if prefix else "")
+        found = []
+        with self._errors(f"list {prefix or 'it'}"):
+            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=below):
+                found += [entry["Key"].removeprefix(self._prefix) for entry in page.get("Contents", [])]
+        # Consoles mark an empty folder by an object whose name ends in a slash.
+        return sorted(path for path in found if not path.endswith("/") and not _hidden(path))
+
+    def local_copy(self, path: str) -> Path:
+        with self._errors(f"read {path}"):
+            return self._fetched(path, self._head(path)["ETag"])
+
+    def write_bytes(self, path: str, data: bytes) -> None:
+        with self._errors(f"write {path}"):
+            metadata = {"sha256": hashlib.sha256(data).hexdigest()}
+            self._client.put_object(Bucket=self._bucket, Key=self._key(path), Body=data, Metadata=metadata)
+
+    def put_file(self, local: Path, path: str) -> None:
+        from boto3.s3.transfer import TransferConfig
+
+        with self._errors(f"write {path}"), local.open("rb") as stream:
+            self._client.upload_fileobj(
+                stream,
+                self._bucket,
+                self._key(path),
+                ExtraArgs={"Metadata": {"sha256": sha256_of(local)}},
+                Config=TransferConfig(multipart_threshold=_ONE_PUT_BYTES, multipart_chunksize=_ONE_PUT_BYTES),
+            )
+
+    def _key(self, path: str) -> str:
+        return self._prefix + _checked(path)
+
+    def _head(self, path: str) -> dict[str, Any]:
+        head: dict[str, Any] = self._client.head_object(Bucket=self._bucket, Key=self._key(path))
+        return head
+
+    def _fetched(self, path: str, etag: str) -> Path:
+        """The local copy of the version `etag`, or of a newer one that has just taken its place."""
+        copy = self._copy(path, etag)
+        if copy.exists():
+            return copy
+        answer = self._client.get_object(Bucket=self._bucket, Key=self._key(path))
+        copy = self._copy(path, answer["ETag"])
+        with _replacing(copy) as stream:
+            for block in answer["Body"].iter_chunks(_BLOCK):
+                stream.write(block)
+        return copy
+
+    def _copy(self, path: str, etag: str) -> Path:
+        version = hashlib.sha256(f"{self.url}\n{path}\n{etag}".encode()).hexdigest()[:32]
+        return _process_folder(os.getpid()) / version / path.rpartition("/")[2]
+
+    @contextmanager
+    def _errors(self, doing: str) -> Iterator[None]:
+        """Raise StorageError in place of boto3's errors and OSError; `doing` completes "cannot ..."."""
+        from boto3.exceptions import Boto3Error
+        from botocore.exceptions import (
+            BotoCoreError,
+            ClientError,
+            ConnectionError,
+            HTTPClientError,
+            NoCredentialsError,
+            PartialCredentialsError,
+        )
+
+        def fault(said: str, remedy: str) -> StorageError:
+            return StorageError(f"{self.url}: cannot {doing}: {said}; {remedy}")
+
+        with _folder_errors(self.url, doing):
+            try:
+                yield
+            except ClientError as error:
+                code, reason = _code(error), error.response["Error"].get("Message")
+                said = f"the server said {code}" + (f", {reason}" if reason else "")
+                raise fault(said, _S3_REMEDIES.get(code, "look into the server's log")) from error
+            except (NoCredentialsError, PartialCredentialsError) as error:
+                raise fault(str(error), "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE") from error
+            except (ConnectionError, HTTPClientError) as error:
+                raise fault(str(error), _NO_ANSWER) from error
+            except (BotoCoreError, Boto3Error) as error:
+                raise fault(str(error), "check the AWS_* variables and the AWS profile") from error
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response["Error"].get("Code", "an error without a code"))
+
+
+def _s3_client(url: str) -> Any:
+    """A client for the endpoint, region and credentials of this process. Raises boto3's errors and StorageError."""
+    import boto3
+    from botocore.config import Config
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        value = os.environ.get(name, "")
+        if value != value.strip():
+            # It would end up in a header that the HTTP library refuses, and the refusal would show the value.
+            raise StorageError(f"{url}: {name} begins or ends with white space; remove it")
+    # boto3 alone of the AWS libraries does not know AWS_REGION.
+    session = boto3.session.Session(region_name=os.environ.get("AWS_REGION") or None)
+    config = Config(connect_timeout=3, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 3})
+    try:
+        client = session.client("s3", config=config)
+    except ValueError as error:
+        raise StorageError(
+            f"{url}: cannot open it: {error}; correct AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL"
+        ) from error
+    host = urlsplit(client.meta.endpoint_url).hostname or ""
+    if host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws")):
+        return client
+    # Other servers are rarely reachable under a host name per bucket.
+    return session.client("s3", config=config.merge(Config(s3={"addressing_style": "path"})))
+
+
+@functools.cache
+def _process_folder(process: int) -> Path:
+    """Where the process of that number keeps local copies, until it ends."""
+    folder = Path(tempfile.mkdtemp(prefix="crm-assets-"))
+
+    def remove() -> None:
+        # A forked process inherits this, but not the folder.
+        if os.getpid() == process:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(remove)
+    return folder

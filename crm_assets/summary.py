@@ -1,0 +1,164 @@
+"""What a run ends with: the deals that matter most, the forecast, the champion and where to look next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from crm_assets.calendar import Month
+from crm_assets.defs.model import WIN_MODEL
+from crm_assets.defs.monitoring import DRIFT
+from crm_assets.defs.scoring import FORECAST, SCORES
+from crm_assets.errors import LakeError
+from crm_assets.history.snapshots import SNAPSHOTS
+from crm_assets.lake.lake import Lake
+
+if TYPE_CHECKING:
+    from crm_assets.defs.platform import Platform
+    from crm_assets.run import RunResult
+    from crm_assets.settings import Settings
+
+TOP = 10
+_SHOWN = ("opportunity_id", "sales_agent", "product", "age_days", "probability", "expected_value")
+
+
+def scores_of(lake: Lake, month: Month) -> pl.DataFrame:
+    """The month's scores, most expected value first. Raises LakeError when the lake does not hold them."""
+    rows = pl.read_parquet(lake.table_path(SCORES.name, str(month)))
+    return rows.sort(["expected_value", "opportunity_id"], descending=[True, False])
+
+
+def month_of_scores(settings: Settings, month: Month | None) -> tuple[Lake, Month]:
+    """The lake, and `month` or the newest month with scores. Raises LakeError when there is no lake or no such month."""
+    url = settings.dataset_url
+    if not Lake.is_there(url):
+        raise LakeError(f"{url} holds no lake: make one with crm-assets run --source {settings.source_url}")
+    lake = Lake.open(url, source=None, create=False)
+    held = lake.months(SCORES.name)
+    if not held:
+        raise LakeError(f"{url} holds no scores: make them with crm-assets run --source {settings.source_url}")
+    if month is not None and str(month) not in held:
+        raise LakeError(f"{url} holds no scores of {month}, only of {held[0]} to {held[-1]}: run --months {month}")
+    return lake, month or Month.parse(held[-1])
+
+
+def summary(platform: Platform, month: Month) -> dict[str, Any]:
+    """What to show of `month`, as plain values: top deals, forecast, champion, quality and places."""
+    lake, key = platform.lake, str(month)
+    model = pl.read_parquet(lake.table_path(WIN_MODEL.name, key)).row(0, named=True)
+    forecast = pl.read_parquet(lake.table_path(FORECAST.name, key)).filter(pl.col("level") == "total")
+    drift, taken = platform.manifest(DRIFT.name, month), platform.manifest(SNAPSHOTS.name, month)
+    rows = scores_of(lake, month)
+    return {
+        "source": platform.source.url,
+        "month": key,
+        "open_opportunities": rows.height,
+        "top": rows.select(_SHOWN).head(TOP).to_dicts(),
+        "forecast": forecast.row(0, named=True) if forecast.height else None,
+        "champion": _champion(lake, model),
+        "model": {name: model[name] for name in ("status", "reason")},
+        "quality": dict(taken.notes) if taken else {},
+        "drift": dict(drift.notes) if drift else {},
+        "drift_report": lake.location(DRIFT.name, key, "html") if "html" in lake.documents(DRIFT.name, key) else None,
+        "lake": platform.settings.dataset_url,
+    }
+
+
+def _champion(lake: Lake, model: dict[str, Any]) -> dict[str, Any] | None:
+    if model["champion_version"] is None:
+        return None
+    names = ("test_months", "auc", "average_precision", "brier", "base_rate_brier", "age_table_brier", "ece")
+    return {
+        "version": model["champion_version"],
+        "month": model["champion_month"],
+        "backtest": {name: model[name] for name in names},
+    }
+
+
+def print_scores(rows: pl.DataFrame, title: str) -> None:
+    """The rows as a table on standard output."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for name, right in (("opportunity", 0), ("agent", 0), ("product", 0), ("age (days)", 1), ("P(win)", 1), ("expected (USD)", 1)):
+        table.add_column(name, justify="right" if right else "left", no_wrap=True)
+    for identity, agent, product, age, probability, value in rows.select(_SHOWN).iter_rows():
+        table.add_row(identity, agent, product, str(age), f"{probability:.1%}", f"{value:,.0f}")
+    Console().print(table)
+
+
+def print_summary(shown: dict[str, Any], result: RunResult) -> None:
+    """The summary for people, on standard output."""
+    import click
+
+    first, last = result.months[0], result.months[-1]
+    if not result.made:
+        click.echo(f"Nothing to do: {first} to {last} are up to date.")
+    elif len(result.made) < len(result.months):
+        click.echo(f"Made {result.made[0]} to {result.made[-1]}; the other months were up to date.")
+    else:
+        click.echo(f"Made {first} to {last}.")
+    if result.outdated:
+        click.echo(f"Out of date now: {', '.join(map(str, result.outdated))}; run them too.")
+    _print_quality(shown["quality"])
+    month = Month.parse(shown["month"])
+    if shown["champion"] is None:
+        click.echo(f"No scores at the end of {month}: no champion yet ({shown['model']['reason']}).")
+    else:
+        title = f"Open pipeline at the end of {month}: the {TOP} deals with most expected revenue by {month.next.end}"
+        print_scores(pl.DataFrame(shown["top"], schema={name: SCORES.polars_schema()[name] for name in _SHOWN}), title)
+        _print_forecast(shown["forecast"], shown["open_opportunities"])
+        _print_champion(shown["champion"])
+    _print_next(shown, result)
+
+
+def _print_quality(quality: dict[str, Any]) -> None:
+    import click
+
+    faults = [f"{count} quarantined ({reason})" for reason, count in quality.get("quarantine_reasons", {}).items()]
+    faults += [f"{count} mended ({spelling})" for spelling, count in quality.get("misspelled", {}).items()]
+    if quality.get("without_account"):
+        faults.append(f"{quality['without_account']} without an account")
+    if quality:
+        told = "; ".join(faults) or "no faults"
+        click.echo(f"Data quality {quality['quality_score']:.2f} of 1: {quality['rows_in_source']:,} rows, {told}.")
+
+
+def _print_forecast(forecast: dict[str, Any] | None, deals: int) -> None:
+    import click
+
+    if forecast:
+        click.echo(
+            f"Forecast for {forecast['forecast_month']}: {forecast['expected_revenue']:,.0f} USD from {deals:,} open deals "
+            f"(80 % interval {forecast['low_80']:,.0f} to {forecast['high_80']:,.0f}), {forecast['expected_wins']:.0f} wins."
+        )
+
+
+def _print_champion(champion: dict[str, Any]) -> None:
+    import click
+
+    figures = champion["backtest"]
+    click.echo(f"Champion: version {champion['version']}, trained at the end of {champion['month']}.")
+    if figures["brier"] is not None:
+        click.echo(
+            f"Its recipe over the last {figures['test_months']} months, each predicted before it was known: "
+            f"AUC {figures['auc']:.3f}, average precision {figures['average_precision']:.3f}, Brier {figures['brier']:.4f} "
+            f"(win rate by quarter position {figures['base_rate_brier']:.4f}, by age as well "
+            f"{figures['age_table_brier']:.4f}), calibration error {figures['ece']:.3f}."
+        )
+
+
+def _print_next(shown: dict[str, Any], result: RunResult) -> None:
+    import click
+
+    level = shown["drift"].get("level")
+    if shown["drift_report"]:
+        click.echo(f"Drift {level or shown['drift'].get('status')}: open {shown['drift_report']}")
+    settings = result.platform.settings
+    default = type(settings).model_fields["source_url"].default
+    where = "" if settings.source_url == default else f"CRM_SOURCE_URL={settings.source_url} "
+    flag = "" if settings.source_url == default else f" --source {settings.source_url}"
+    click.echo(f"All scores: crm-assets scores --month {shown['month']}{flag}")
+    click.echo(f"The graph in Dagster: {where}make dev")
