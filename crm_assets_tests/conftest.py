@@ -1,0 +1,1 @@
+pytest_plugins = ["crm_assets_tests.integration.s3_server"]
