@@ -68,10 +68,12 @@ class Month:
 
     @property
     def next(self) -> Month:
+        """The month after."""
         return self.shift(1)
 
     @property
     def previous(self) -> Month:
+        """The month before."""
         return self.shift(-1)
 
 

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import click
 
 from crm_assets import __version__
-from crm_assets.errors import CrmAssetsError, SettingsError
+from crm_assets.errors import CrmAssetsError
 
 EXIT_CODES = """
 \b
@@ -111,13 +111,16 @@ def scores(source: str | None, month: str | None, top: int, as_json: bool) -> No
 @click.option("--opportunities", default=8_800, show_default=True, help="Opportunities in all.")
 @click.option("--months", default="2016-10:2017-12", show_default=True, metavar="A:B", help="Months of the CRM.")
 @click.option("--seed", default=7, show_default=True, help="Equal seeds give equal CRMs.")
-@click.option("--drift", multiple=True, metavar="KIND@MONTH:SIZE", help="For example price@2017-09:0.2; may be repeated.")
+@click.option(
+    "--drift", multiple=True, metavar="KIND@MONTH:SIZE", help="For example price@2017-09:0.2; may be repeated."
+)
 @click.option("--late-export", is_flag=True, help="Write one export taken at the end instead of an extract per month.")
 @click.option("--format", "file_format", type=click.Choice(["csv", "parquet"]), default="csv", show_default=True)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="New folder to write to.")
 @_JSON
 @_verb
-def simulate(  # noqa: PLR0913 - one argument per option
+def simulate(
+    *,
     opportunities: int,
     months: str,
     seed: int,

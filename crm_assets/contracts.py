@@ -1,7 +1,7 @@
 """The tables: columns, types, units, allowed values, keys between them, and when each value becomes known.
 
-The five CRM tables are defined here and nowhere else. Tables that the platform derives use the same `Table` and `Column`
-and stand beside the code that makes them. Schemas for pandera, Polars and Dagster, the page `docs/tables.md` and the
+The five CRM tables are defined here and nowhere else. Tables that the platform derives use the same `Table` and
+`Column` and stand beside the code that makes them. Schemas for pandera, Polars and Dagster, the page `docs/tables.md` and the
 replay rules are all made from these definitions.
 """
 
@@ -86,6 +86,7 @@ class Table:
 
     @property
     def column_names(self) -> list[str]:
+        """Names of the columns, in order."""
         return [column.name for column in self.columns]
 
     def column(self, name: str) -> Column:

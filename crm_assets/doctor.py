@@ -70,7 +70,10 @@ def _lake(settings: Settings) -> str:
     lake = Lake.open(url, source=open_source(settings.source_url).url, create=False)
     months = lake.months("scores")
     broken = [
-        f"{asset} of {month}" for asset in lake.assets() for month in lake.months(asset) if not lake.is_intact(asset, month)
+        f"{asset} of {month}"
+        for asset in lake.assets()
+        for month in lake.months(asset)
+        if not lake.is_intact(asset, month)
     ]
     state = f"damaged or half-written, the next run makes them again: {', '.join(broken)}" if broken else "intact"
     return f"{url}: {len(months)} months scored{f', {months[0]} to {months[-1]}' if months else ''}, {state}"

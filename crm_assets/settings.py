@@ -1,4 +1,4 @@
-"""Every setting, validated, from the environment or a `.env` file. Nothing here touches the lake, a server or the network."""
+"""Every setting, validated, from the environment or a `.env` file; nothing here touches the lake or a server."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ class Settings(BaseSettings):
 
     source_url: str = Field(
         "simulator:",
-        description="Where raw tables come from: `simulator:`, a folder, `s3://bucket/prefix`, or `kaggle:OWNER/DATASET`.",
+        description="Source of raw tables: `simulator:`, a folder, `s3://bucket/prefix` or `kaggle:OWNER/DATASET`.",
     )
     lake_url: str = Field("./lake", description="Where tables and reports live: a folder or `s3://bucket/prefix`.")
     dataset: str = Field(
         "",
-        description="Name of the source's own part of the lake, of the model and of the Dagster home; made from the source by default.",
+        description="Name of the source's part of the lake, of its model and Dagster home; made from the source.",
         pattern=r"^[a-z0-9_.-]*$",
     )
     mlflow_tracking_uri: str = Field(
@@ -63,11 +63,11 @@ class Settings(BaseSettings):
         description="Folder of what is neither code nor lake: MLflow's default store, Dagster's home.",
     )
     first_month: MonthSetting | None = Field(
-        None, description="First monthly partition in Dagster; the simulator's own first month, or 2016-10, by default."
+        None, description="First monthly partition in Dagster; the simulator's own first month, or 2016-10."
     )
     last_month: MonthSetting | None = Field(
         None,
-        description="Last monthly partition in Dagster; the simulator's own last month, or the month that ended last, by default.",
+        description="Last monthly partition in Dagster; the simulator's own last month, or the last that ended.",
     )
     engine: Literal["auto", "polars", "duckdb", "spark"] = Field(
         "auto",
@@ -122,7 +122,7 @@ class Settings(BaseSettings):
 
 
 def slug(source_url: str) -> str:
-    """A short name for a source: its scheme or last path part and its query, in lower case, of letters, digits, `_`, `.`, `-`."""
+    """A short name for a source: its last path part (or scheme) and its query, of `a-z`, `0-9`, `_`, `.` and `-`."""
     parts = urlsplit(source_url)
     stem = parts.path.rstrip("/").rpartition("/")[2] or parts.netloc or parts.scheme
     if stem in {"", ".", ".."}:

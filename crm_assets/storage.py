@@ -33,6 +33,7 @@ _TEMPORARY = ".tmp-"
 _ABANDONED_AFTER_SECONDS = 86_400
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,62}")
 _BLOCK = 1 << 20
+_NO_LINK = {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.EEXIST}
 _ONE_PUT_BYTES = 64 << 20
 """Larger files are sent to S3 in parts, which appear as one object when the last has arrived."""
 
@@ -85,7 +86,11 @@ class Storage(ABC):
 
     @abstractmethod
     def local_copy(self, path: str) -> Path:
-        """A local file with the content, not to be changed: the file itself, or a copy kept while the process lives."""
+        """A local file with the content, which stays as it is when the stored file is replaced; not to be changed.
+
+        It is kept while the process lives. In a folder it is a hard link, or a copy where the folder for temporary
+        files (TMPDIR) is on another file system; from S3 it is fetched once per version and process.
+        """
 
     @abstractmethod
     def write_bytes(self, path: str, data: bytes) -> None:
@@ -142,14 +147,16 @@ def _hidden(path: str) -> bool:
 @contextmanager
 def _folder_errors(url: str, doing: str) -> Iterator[None]:
     """Raise StorageError in place of OSError; `doing` completes "cannot ..."."""
+    access = f"give user {os.geteuid()} access to it"
     remedies = {
         errno.ENOENT: "check the path",
-        errno.EACCES: f"give {_user()} access to it",
-        errno.EPERM: f"give {_user()} access to it",
+        errno.EACCES: access,
+        errno.EPERM: access,
         errno.EROFS: "it is mounted read-only; choose another place",
         errno.ENOSPC: "free space there and in the folder for temporary files (TMPDIR)",
         errno.EDQUOT: "free space there or raise the quota",
         errno.ENOTDIR: "a file stands where a folder is needed",
+        errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
         errno.EISDIR: "a folder stands where a file is needed",
     }
     try:
@@ -158,10 +165,6 @@ def _folder_errors(url: str, doing: str) -> Iterator[None]:
         remedy = remedies.get(error.errno or 0, "check the path and the disk")
         place = f" ({error.filename})" if error.filename else ""
         raise StorageError(f"{url}: cannot {doing}: {error.strerror or error}{place}; {remedy}") from error
-
-
-def _user() -> str:
-    return f"user {os.getuid()}"
 
 
 class _Folder(Storage):
@@ -206,9 +209,24 @@ class _Folder(Storage):
         return sorted(path.as_posix() for path in found)
 
     def local_copy(self, path: str) -> Path:
+        # Polars opens a file again for its data after it has read the footer: were it replaced in between, the
+        # footer of one version would be applied to the data of another.
         target = self._target(path)
-        with _folder_errors(self.url, f"read {path}"), target.open("rb"):
-            return target
+        with _folder_errors(self.url, f"read {path}"), target.open("rb") as source:
+            found = os.fstat(source.fileno())
+            version = f"{found.st_dev} {found.st_ino} {found.st_mtime_ns} {found.st_size}"
+            copy = _kept(target.name, self.url, path, version)
+            if copy.exists():
+                return copy
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                copy.hardlink_to(target.resolve())
+            except OSError as error:
+                if error.errno not in _NO_LINK:
+                    raise
+                with _replacing(copy, durable=False) as stream:
+                    shutil.copyfileobj(source, stream, _BLOCK)
+            return copy
 
     def write_bytes(self, path: str, data: bytes) -> None:
         with _folder_errors(self.url, f"write {path}"), _replacing(self._target(path)) as stream:
@@ -227,19 +245,25 @@ class _Folder(Storage):
 
 
 @contextmanager
-def _replacing(target: Path) -> Iterator[IO[bytes]]:
-    """A stream whose content takes the place of `target` once all of it is on the disk. Raises OSError."""
+def _replacing(target: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
+    """A stream whose content takes the place of `target` once it is complete, and on the disk if `durable`.
+
+    Raises OSError.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(target.parent)
     temporary = target.parent / f"{_TEMPORARY}{secrets.token_hex(8)}"
     try:
         with temporary.open("xb") as stream:
             yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
+            if durable:
+                stream.flush()
+                os.fsync(stream.fileno())
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+    if not durable:
+        return
     # The new name is safe from a power cut only once the folder itself is on the disk.
     folder = os.open(target.parent, os.O_RDONLY)
     try:
@@ -375,14 +399,13 @@ class _S3(Storage):
             return copy
         answer = self._client.get_object(Bucket=self._bucket, Key=self._key(path))
         copy = self._copy(path, answer["ETag"])
-        with _replacing(copy) as stream:
+        with _replacing(copy, durable=False) as stream:
             for block in answer["Body"].iter_chunks(_BLOCK):
                 stream.write(block)
         return copy
 
     def _copy(self, path: str, etag: str) -> Path:
-        version = hashlib.sha256(f"{self.url}\n{path}\n{etag}".encode()).hexdigest()[:32]
-        return _process_folder(os.getpid()) / version / path.rpartition("/")[2]
+        return _kept(path.rpartition("/")[2], self.url, path, etag)
 
     @contextmanager
     def _errors(self, doing: str) -> Iterator[None]:
@@ -443,6 +466,12 @@ def _s3_client(url: str) -> Any:
         return client
     # Other servers are rarely reachable under a host name per bucket.
     return session.client("s3", config=config.merge(Config(s3={"addressing_style": "path"})))
+
+
+def _kept(name: str, *version: str) -> Path:
+    """Where this process keeps the local copy called `name` of a version of a file."""
+    digest = hashlib.sha256("\n".join(version).encode()).hexdigest()
+    return _process_folder(os.getpid()) / digest[:32] / name
 
 
 @functools.cache

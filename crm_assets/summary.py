@@ -68,7 +68,15 @@ def summary(platform: Platform, month: Month) -> dict[str, Any]:
 def _champion(lake: Lake, model: dict[str, Any]) -> dict[str, Any] | None:
     if model["champion_version"] is None:
         return None
-    names = ("test_months", "auc", "average_precision", "brier", "base_rate_brier", "age_table_brier", "ece")
+    names = (
+        "test_months",
+        "auc",
+        "average_precision",
+        "brier",
+        "base_rate_brier",
+        "age_table_brier",
+        "calibration_error",
+    )
     return {
         "version": model["champion_version"],
         "month": model["champion_month"],
@@ -82,7 +90,14 @@ def print_scores(rows: pl.DataFrame, title: str) -> None:
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", header_style="bold")
-    for name, right in (("opportunity", 0), ("agent", 0), ("product", 0), ("age (days)", 1), ("P(win)", 1), ("expected (USD)", 1)):
+    for name, right in (
+        ("opportunity", 0),
+        ("agent", 0),
+        ("product", 0),
+        ("age (days)", 1),
+        ("P(win)", 1),
+        ("expected (USD)", 1),
+    ):
         table.add_column(name, justify="right" if right else "left", no_wrap=True)
     for identity, agent, product, age, probability, value in rows.select(_SHOWN).iter_rows():
         table.add_row(identity, agent, product, str(age), f"{probability:.1%}", f"{value:,.0f}")
@@ -146,7 +161,7 @@ def _print_champion(champion: dict[str, Any]) -> None:
             f"Its recipe over the last {figures['test_months']} months, each predicted before it was known: "
             f"AUC {figures['auc']:.3f}, average precision {figures['average_precision']:.3f}, Brier {figures['brier']:.4f} "
             f"(win rate by quarter position {figures['base_rate_brier']:.4f}, by age as well "
-            f"{figures['age_table_brier']:.4f}), calibration error {figures['ece']:.3f}."
+            f"{figures['age_table_brier']:.4f}), calibration error {figures['calibration_error']:.3f}."
         )
 
 

@@ -1,6 +1,5 @@
 """Declared monthly assets as Dagster assets: the one place where a declaration becomes a definition."""
 
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any

@@ -1,6 +1,5 @@
 """Asset checks: blocking ones stop what is downstream in the run, the others show on the asset's page."""
 
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -44,7 +43,10 @@ def contract_verdict(platform: Platform, table: Table, month: Month) -> Verdict:
     path = platform.lake.table_path(f"raw/{table.name}", str(month))
     rows = pl.scan_parquet(path)
     try:
-        table.pandera_schema().validate(rows if table is SALES_PIPELINE else rows.collect(), lazy=True)
+        if table is SALES_PIPELINE:
+            table.pandera_schema().validate(rows, lazy=True)
+        else:
+            table.pandera_schema().validate(rows.collect(), lazy=True)
     except (pandera.errors.SchemaErrors, pandera.errors.SchemaError) as error:
         cases = getattr(error, "failure_cases", None)
         shown = cases.head(5).to_dicts() if isinstance(cases, pl.DataFrame) else str(error)
@@ -64,8 +66,8 @@ def quarantine_verdict(platform: Platform, month: Month) -> Verdict:
     reasons = pl.read_parquet(lake.table_path(QUARANTINE.name, str(month)))["reasons"].value_counts(sort=True).head(5)
     found = ", ".join(f"{reason} ({count})" for reason, count in reasons.iter_rows())
     return Verdict(
-        f"{quarantined} of {total} rows of sales_pipeline ({share:.1%}) of {month} are bad, the limit is {limit:.1%}: {found}; "
-        f"see {lake.location(QUARANTINE.name, str(month))}, mend the source or raise CRM_QUARANTINE_LIMIT",
+        f"{quarantined} of {total} rows of sales_pipeline ({share:.1%}) of {month} are bad, the limit is {limit:.1%}: "
+        f"{found}; see {lake.location(QUARANTINE.name, str(month))}, mend the source or raise CRM_QUARANTINE_LIMIT",
         figures,
     )
 
@@ -86,7 +88,9 @@ def features_verdict(platform: Platform, month: Month) -> Verdict:
     book, unmatched = pl.collect_all(
         [in_book.select(pl.len()), in_book.join(rows, on="opportunity_id", how="anti").select(pl.len())]
     )
-    floats = [column.name for column in FEATURE_TABLE.columns if FEATURE_TABLE.polars_schema()[column.name] == pl.Float64]
+    floats = [
+        column.name for column in FEATURE_TABLE.columns if FEATURE_TABLE.polars_schema()[column.name] == pl.Float64
+    ]
     counted = rows.select(
         pl.len().alias("rows"),
         pl.col("age_days").null_count().alias("without age"),
@@ -107,7 +111,9 @@ def model_verdict(platform: Platform, month: Month) -> Verdict:
     skill = row["skill_vs_base_rate"]
     figures = {name: row[name] for name in ("status", "brier", "base_rate_brier", "skill_vs_base_rate") if row[name]}
     if skill is not None and skill <= 0:
-        return Verdict(f"the model of {month} is no better than the win rate by quarter position: skill {skill:.3f}", figures)
+        return Verdict(
+            f"the model of {month} is no better than the win rate by quarter position: skill {skill:.3f}", figures
+        )
     return Verdict(None, figures)
 
 
@@ -179,7 +185,11 @@ CHECKS: tuple[MonthlyCheck, ...] = (
         FEATURE_TABLE.name, "matches_book", features_verdict, True, "One finite row per opportunity of the book."
     ),
     MonthlyCheck(
-        WIN_MODEL.name, "beats_base_rate", model_verdict, False, "Out of time it beats the win rate by quarter position."
+        WIN_MODEL.name,
+        "beats_base_rate",
+        model_verdict,
+        False,
+        "Out of time it beats the win rate by quarter position.",
     ),
     MonthlyCheck(SCORES.name, "one_per_opportunity", scores_verdict, True, "Every open deal has a score in [0, 1]."),
     MonthlyCheck(DRIFT.name, "not_high", drift_verdict, False, "The drift level is not HIGH."),
@@ -202,16 +212,17 @@ def asset_check(check: MonthlyCheck) -> dg.AssetChecksDefinition:
         description=check.description,
     )
     def evaluate(context: dg.AssetCheckExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.AssetCheckResult:
-        verdicts = {
-            month: check.verdict(platform, month) for month in months_of_run(context.op_execution_context)
-        }
+        verdicts = {month: check.verdict(platform, month) for month in months_of_run(context.op_execution_context)}
         faults = [verdict.fault for verdict in verdicts.values() if verdict.fault]
         last = list(verdicts.values())[-1]
         return dg.AssetCheckResult(
             passed=not faults,
             severity=dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN,
             description=" | ".join(faults) or None,
-            metadata={"months": len(verdicts), **{name: value for name, value in last.figures.items() if value is not None}},
+            metadata={
+                "months": len(verdicts),
+                **{name: value for name, value in last.figures.items() if value is not None},
+            },
         )
 
     return evaluate

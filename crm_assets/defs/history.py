@@ -7,17 +7,19 @@ from crm_assets.defs.inputs import Inputs
 from crm_assets.defs.monthly import Made, Needs, monthly_asset
 from crm_assets.history import closings, outcomes, snapshots
 from crm_assets.history.quality import pipeline_quality
+from crm_assets.sources import Evidence
 
 _GROUP = "history"
 _CODE = ("history", "engines")
-_RAW = (Needs("raw/sales_pipeline"), Needs("raw/products"), Needs("raw/sales_teams"))
+_RAW_NAMES = ("raw/sales_pipeline", "raw/products", "raw/sales_teams")
+_RAW = tuple(Needs(name) for name in _RAW_NAMES)
 
 
 @monthly_asset(snapshots.QUARANTINE, group=_GROUP, needs=_RAW, kinds=("parquet",), code=_CODE)
 def quarantined_opportunities(inputs: Inputs, month: Month) -> Made:
     """Rows of sales_pipeline that break a rule of the contract, with every reason; they enter no snapshot."""
-    frames = inputs.engine_frames("raw/sales_pipeline", "raw/products", "raw/sales_teams", month=month)
-    _, bad = snapshots.snapshot(*frames, month)
+    pipeline, products, teams = inputs.engine_frames(*_RAW_NAMES, month=month)
+    _, bad = snapshots.snapshot(pipeline, products, teams, month)
     return Made(bad)
 
 
@@ -30,23 +32,24 @@ def quarantined_opportunities(inputs: Inputs, month: Month) -> Made:
 )
 def opportunity_snapshots(inputs: Inputs, month: Month) -> Made:
     """What the CRM knew of every opportunity at the month-end, spellings mended, bad rows left out."""
-    frames = inputs.engine_frames("raw/sales_pipeline", "raw/products", "raw/sales_teams", month=month)
-    good, _ = snapshots.snapshot(*frames, month)
+    pipeline, products, teams = inputs.engine_frames(*_RAW_NAMES, month=month)
+    good, _ = snapshots.snapshot(pipeline, products, teams, month)
+    evidence = inputs.notes(_RAW_NAMES[0], month)["evidence"]
     quarantined = inputs.frame(snapshots.QUARANTINE.name, month)
     quality = pipeline_quality(
-        frames[0],
+        pipeline,
         snapshots.reason_counts(quarantined["reasons"]),
         quarantined=quarantined.height,
-        account_known=inputs.notes("raw/sales_pipeline", month)["evidence"] == "monthly extract",
+        account_known=evidence == Evidence.EXTRACT,
     )
-    return Made(good, notes={**quality.as_notes(), "evidence": inputs.notes("raw/sales_pipeline", month)["evidence"]})
+    return Made(good, notes={**quality.as_notes(), "evidence": evidence})
 
 
 @monthly_asset(
     closings.DAILY_CLOSINGS, group=_GROUP, needs=(Needs(snapshots.SNAPSHOTS.name),), kinds=("parquet",), code=_CODE
 )
 def daily_closings(inputs: Inputs, month: Month) -> Made:
-    """Deals closed by the month-end, counted by day, agent and product: the history that features are rolled up from."""
+    """Deals closed by the month-end by day, agent and product: the history that features are rolled up from."""
     (taken,) = inputs.engine_frames(snapshots.SNAPSHOTS.name, month=month)
     return Made(closings.daily_closings(taken))
 

@@ -15,8 +15,8 @@ from crm_assets.errors import LakeError
 from crm_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from crm_assets.engines import Engine
     from crm_assets.defs.platform import Platform
+    from crm_assets.engines import Engine
     from crm_assets.registry import Registry
     from crm_assets.sources import Source
 
@@ -89,7 +89,9 @@ class Inputs:
         """Every month of an asset up to `month`, one below the other. Raises LakeError when there is none."""
         months = self.months(asset, month)
         if not months:
-            raise LakeError(f"{self._asset.name} of {month} needs {asset}, which has no month yet; run --months {month}")
+            raise LakeError(
+                f"{self._asset.name} of {month} needs {asset}, which has no month yet; run --months {month}"
+            )
         return pl.concat([self.frame(asset, m) for m in months])
 
     def notes(self, asset: str, month: Month) -> Mapping[str, Any]:

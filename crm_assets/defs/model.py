@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 _GROUP = "model"
 _CODE = ("history", "engines", "features", "modelling")
 _SETTINGS = ("min_training_wins", "backtest_months", "catboost_iterations", "seed")
-_PROBABILITY = {"unit": "probability", "minimum": 0.0}
+
+
+def _probability(name: str, description: str) -> Column:
+    return Column(name, Kind.FLOAT, description, unit="probability", required=True, minimum=0)
+
 
 BACKTEST = Table(
     "backtest_predictions",
@@ -30,13 +34,9 @@ BACKTEST = Table(
     (
         Column("opportunity_id", Kind.STRING, "Identifier of the opportunity", required=True),
         Column("snapshot_month", Kind.STRING, "Month whose book it was in, YYYY-MM", required=True),
-        Column("probability", Kind.FLOAT, "Of a win by the end of the next month", required=True, **_PROBABILITY),
-        Column(
-            "base_rate_probability", Kind.FLOAT, "Win rate by quarter position", required=True, **_PROBABILITY
-        ),
-        Column(
-            "age_table_probability", Kind.FLOAT, "Win rate by age and quarter position", required=True, **_PROBABILITY
-        ),
+        _probability("probability", "Of a win by the end of the next month"),
+        _probability("base_rate_probability", "Win rate by quarter position"),
+        _probability("age_table_probability", "Win rate by age and quarter position"),
         Column("won", Kind.INTEGER, "1 if it was won by the end of the next month, else 0", required=True, minimum=0),
     ),
     key=("opportunity_id", "snapshot_month"),
@@ -48,7 +48,7 @@ _FIGURES = {
     "average_precision": ("Average precision", None),
     "brier": ("Brier score", "squared probability"),
     "log_loss": ("Log loss", "nats"),
-    "ece": ("Expected calibration error", "probability"),
+    "calibration_error": ("Expected calibration error", "probability"),
     "base_rate_brier": ("Brier score of the win rate by quarter position", "squared probability"),
     "age_table_brier": ("Brier score of the win rate by age and quarter position", "squared probability"),
     "skill_vs_base_rate": ("1 - Brier / Brier of the win rate by quarter position", None),
@@ -65,7 +65,9 @@ WIN_MODEL = Table(
         Column("model_version", Kind.STRING, "Version of the month's model in the registry"),
         Column("run_id", Kind.STRING, "MLflow run of its training"),
         Column("promoted", Kind.BOOLEAN, "Whether it became champion", required=True),
-        Column("champion_version", Kind.STRING, "Version of the champion after the decision; empty while there is none"),
+        Column(
+            "champion_version", Kind.STRING, "Version of the champion after the decision; empty while there is none"
+        ),
         Column("champion_month", Kind.STRING, "Month at whose end the champion was trained"),
         Column("training_rows", Kind.INTEGER, "Rows it was trained on", unit="rows", minimum=0),
         Column("training_wins", Kind.INTEGER, "Wins among them", unit="rows", minimum=0),
@@ -119,10 +121,6 @@ def rolling_origin(inputs: Inputs) -> RollingOrigin:
     return inputs.shared((made_from, parameters, inputs.settings.min_training_wins), make)
 
 
-def _pandas(frame: Any) -> nw.LazyFrame[Any]:
-    return nw.from_native(pl.from_pandas(frame).lazy())
-
-
 @monthly_asset(
     BACKTEST,
     group=_GROUP,
@@ -137,7 +135,7 @@ def backtest_predictions(inputs: Inputs, month: Month) -> Made:
     if report.reason:
         return Made(inputs.no_rows(BACKTEST), notes={"status": report.reason})
     predictions = report.predictions.sort_values(["snapshot_month", "opportunity_id"], kind="stable")
-    return Made(_pandas(predictions), notes=report.as_metrics())
+    return Made(nw.from_native(pl.from_pandas(predictions).lazy()), notes=report.as_metrics())
 
 
 @monthly_asset(
@@ -191,7 +189,8 @@ def win_model(inputs: Inputs, month: Month) -> Made:
 
 def _one_row(row: dict[str, Any]) -> nw.LazyFrame[Any]:
     full = {name: [row.get(name)] for name in WIN_MODEL.column_names}
-    return nw.from_native(pl.LazyFrame(full, schema=WIN_MODEL.polars_schema()))
+    frame: nw.LazyFrame[Any] = nw.from_native(pl.LazyFrame(full, schema=WIN_MODEL.polars_schema()))
+    return frame
 
 
 def _champion_before(inputs: Inputs, month: Month) -> dict[str, str | None]:
@@ -203,9 +202,7 @@ def _champion_before(inputs: Inputs, month: Month) -> dict[str, str | None]:
     return {name: previous[name] for name in ("champion_version", "champion_month")}
 
 
-def _decide(
-    inputs: Inputs, month: Month, champion: dict[str, str | None], report: BacktestReport
-) -> PromotionDecision:
+def _decide(inputs: Inputs, month: Month, champion: dict[str, str | None], report: BacktestReport) -> PromotionDecision:
     from crm_assets.modelling.promotion import champion_predictions, decide
 
     version, trained_at = champion["champion_version"], champion["champion_month"]
@@ -243,7 +240,7 @@ def _log(inputs: Inputs, month: Month, report: BacktestReport, decision: Promoti
 
 
 def _point_alias(inputs: Inputs, month: Month, version: str) -> None:
-    """Move the registry's champion alias, unless it already points at a later month's model (a backfill of the past)."""
+    """Move the champion alias, unless it points at a later month's model already: a backfill leaves it alone."""
     current = inputs.registry.champion()
     if current is None or current.month <= month:
         inputs.registry.set_champion(version)

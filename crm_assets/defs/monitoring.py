@@ -59,6 +59,29 @@ DRIFT = Table(
     key=("column",),
 )
 
+PERFORMANCE = Table(
+    "model_performance",
+    "One row overall and one per region and product: how the scores of the month before turned out.",
+    (
+        Column("level", Kind.STRING, "overall, or the column the segments come from", required=True),
+        Column("segment", Kind.STRING, "Which segment", required=True),
+        Column("snapshot_month", Kind.STRING, "Month that was scored, YYYY-MM", required=True),
+        Column("matured_month", Kind.STRING, "Month at whose end the outcomes were known, YYYY-MM", required=True),
+        Column("model_version", Kind.STRING, "Version of the champion that gave the scores"),
+        Column("scored", Kind.INTEGER, "Scored opportunities", unit="opportunities", required=True, minimum=0),
+        Column("rows", Kind.INTEGER, "Those with a matured outcome", unit="opportunities", required=True, minimum=0),
+        Column("censored", Kind.INTEGER, "Those without", unit="opportunities", required=True, minimum=0),
+        Column("wins", Kind.INTEGER, "Won by the end of the next month", unit="opportunities", required=True),
+        Column("predicted_wins", Kind.FLOAT, "Sum of the probabilities", unit="opportunities"),
+        Column("forecast_error", Kind.FLOAT, "Predicted minus realised wins", unit="opportunities"),
+        *(WIN_MODEL.column(name) for name in ("auc", "average_precision", "brier", "log_loss", "calibration_error")),
+        Column("expected_revenue", Kind.FLOAT, "Sum of probability times list price", unit="USD"),
+        Column("realised_revenue", Kind.FLOAT, "Sum of the closing values of the won", unit="USD"),
+        Column("revenue_error", Kind.FLOAT, "Expected minus realised revenue", unit="USD"),
+    ),
+    key=("level", "segment"),
+)
+
 
 @monthly_asset(
     REFERENCE,
@@ -112,9 +135,7 @@ def drift_report(inputs: Inputs, month: Month) -> Made:
         model_version=scored["model_version"][0],
     )
     summary = {name: value for name, value in report.summary().items() if value is not None}
-    columns = pl.from_pandas(report.columns).with_columns(
-        pl.lit(str(month)).alias("snapshot_month")
-    )
+    columns = pl.from_pandas(report.columns).with_columns(pl.lit(str(month)).alias("snapshot_month"))
     return Made(
         nw.from_native(columns.lazy()),
         notes=summary,
@@ -122,5 +143,26 @@ def drift_report(inputs: Inputs, month: Month) -> Made:
     )
 
 
+@monthly_asset(
+    PERFORMANCE,
+    group=_GROUP,
+    needs=(month_before(SCORES.name), Needs(OUTCOMES.name)),
+    kinds=("parquet",),
+    code=("modelling", "monitoring", "defs/monitoring"),
+)
+def model_performance(inputs: Inputs, month: Month) -> Made:
+    """How the scores of the month before turned out by this month-end, overall and by region and product."""
+    before = inputs.months(SCORES.name, month.previous)
+    scored = inputs.frame(SCORES.name, month.previous) if before else None
+    if scored is None or scored.is_empty():
+        return Made(inputs.no_rows(PERFORMANCE), notes={"status": "no scores the month before"})
+    from crm_assets.monitoring.performance import realised_performance
 
-MONITORING_ASSETS = (reference_set, drift_report)
+    matured = inputs.frame(OUTCOMES.name, month)
+    measured = realised_performance(scored.to_pandas(), matured.to_pandas(), month=month.previous)
+    notes = {name: value for name, value in measured.summary().items() if value is not None}
+    rows = pl.from_pandas(measured.table).with_columns(pl.lit(str(month)).alias("matured_month"))
+    return Made(nw.from_native(rows.lazy()), notes=notes)
+
+
+MONITORING_ASSETS = (reference_set, drift_report, model_performance)

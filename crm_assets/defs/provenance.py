@@ -47,9 +47,7 @@ def stale_months(
     return stale
 
 
-def _reason(
-    platform: Platform, asset: MonthlyAsset, month: Month, stale: dict[Month, dict[str, str]]
-) -> str | None:
+def _reason(platform: Platform, asset: MonthlyAsset, month: Month, stale: dict[Month, dict[str, str]]) -> str | None:
     for needs in asset.needs:
         for needed in needs.months(month):
             if needs.asset in stale.get(needed, {}):

@@ -32,9 +32,7 @@ SCORES = Table(
             required=True,
             minimum=0,
         ),
-        Column(
-            "expected_value", Kind.FLOAT, "Probability times list price", unit="USD", required=True, minimum=0
-        ),
+        Column("expected_value", Kind.FLOAT, "Probability times list price", unit="USD", required=True, minimum=0),
         Column("model_version", Kind.STRING, "Version of the champion that gave it", required=True),
         Column("model_month", Kind.STRING, "Month at whose end that model was trained", required=True),
         Column("features_sha256", Kind.STRING, "Content hash of the features it was computed from", required=True),

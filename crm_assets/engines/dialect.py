@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import narwhals as nw
 
 
-def days_between(frame: nw.LazyFrame, later: nw.Expr, earlier: nw.Expr) -> nw.Expr:
+def days_between(frame: nw.LazyFrame[Any], later: nw.Expr, earlier: nw.Expr) -> nw.Expr:
     """Whole days from `earlier` to `later` (both dates) as Int64, negative when `later` comes first.
 
     Polars subtracts dates to a duration; DuckDB and Spark to a number of days.

@@ -6,6 +6,7 @@ import atexit
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import narwhals as nw
@@ -25,11 +26,11 @@ class DuckDBEngine:
         atexit.register(shutil.rmtree, spill, ignore_errors=True)
         self._connection = duckdb.connect(":memory:", config={"memory_limit": memory_limit, "temp_directory": spill})
 
-    def scan(self, path: Path) -> nw.LazyFrame:
+    def scan(self, path: Path) -> nw.LazyFrame[Any]:
         """The Parquet file at `path`, not read yet."""
         return nw.from_native(self._connection.read_parquet(str(path)))
 
-    def sink(self, frame: nw.LazyFrame, path: Path) -> None:
+    def sink(self, frame: nw.LazyFrame[Any], path: Path) -> None:
         """Compute `frame` and write it to one Parquet file at `path`."""
         native: duckdb.DuckDBPyRelation = frame.to_native()
         native.write_parquet(str(path), compression="zstd")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import narwhals as nw
 
@@ -24,11 +24,11 @@ class Engine(Protocol):
         """`polars`, `duckdb` or `spark`."""
         ...
 
-    def scan(self, path: Path) -> nw.LazyFrame:
+    def scan(self, path: Path) -> nw.LazyFrame[Any]:
         """The Parquet file at `path`, not read yet."""
         ...
 
-    def sink(self, frame: nw.LazyFrame, path: Path) -> None:
+    def sink(self, frame: nw.LazyFrame[Any], path: Path) -> None:
         """Compute `frame` and write it to one Parquet file at `path`."""
         ...
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import narwhals as nw
 import polars as pl
@@ -13,11 +14,11 @@ class PolarsEngine:
 
     name = "polars"
 
-    def scan(self, path: Path) -> nw.LazyFrame:
+    def scan(self, path: Path) -> nw.LazyFrame[Any]:
         """The Parquet file at `path`, not read yet."""
         return nw.from_native(pl.scan_parquet(path))
 
-    def sink(self, frame: nw.LazyFrame, path: Path) -> None:
+    def sink(self, frame: nw.LazyFrame[Any], path: Path) -> None:
         """Compute `frame` and write it to one Parquet file at `path`."""
         native: pl.LazyFrame = frame.to_native()
         native.sink_parquet(path, compression="zstd", maintain_order=True)

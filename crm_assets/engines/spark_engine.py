@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import narwhals as nw
 from pyspark.sql import SparkSession
@@ -24,11 +25,11 @@ class SparkEngine:
             .getOrCreate()
         )
 
-    def scan(self, path: Path) -> nw.LazyFrame:
+    def scan(self, path: Path) -> nw.LazyFrame[Any]:
         """The Parquet file at `path`, not read yet."""
         return nw.from_native(self._session.read.parquet(str(path)))
 
-    def sink(self, frame: nw.LazyFrame, path: Path) -> None:
+    def sink(self, frame: nw.LazyFrame[Any], path: Path) -> None:
         """Compute `frame` and write it to one Parquet file at `path`.
 
         Spark writes a folder of part files; one partition keeps the order of rows and makes it one file.

@@ -1,0 +1,1 @@
+"""The feature definitions, and the rules about what they may read."""

@@ -6,6 +6,7 @@ Only whole numbers are summed, so that the result is equal to the last bit on ev
 from __future__ import annotations
 
 from datetime import date, timedelta
+from typing import Any
 
 import narwhals as nw
 
@@ -25,7 +26,7 @@ def _whole(expression: nw.Expr) -> nw.Expr:
     return expression.cast(nw.Int64())
 
 
-def _closed(closings: nw.LazyFrame, by: str | None, prefix: str, month: Month) -> nw.LazyFrame:
+def _closed(closings: nw.LazyFrame[Any], by: str | None, prefix: str, month: Month) -> nw.LazyFrame[Any]:
     """Deals won and lost by the month-end and in its last 90 days, and days to close, per value of `by`."""
     recent = _whole(nw.col("close_date") > nw.lit(month.end - timedelta(days=RECENT_DAYS)))
     counted = closings.with_columns(
@@ -36,7 +37,7 @@ def _closed(closings: nw.LazyFrame, by: str | None, prefix: str, month: Month) -
     return counted.select(*sums) if by is None else counted.group_by(by).agg(*sums)
 
 
-def _engaged(snapshots: nw.LazyFrame, by: str | None, prefix: str) -> nw.LazyFrame:
+def _engaged(snapshots: nw.LazyFrame[Any], by: str | None, prefix: str) -> nw.LazyFrame[Any]:
     """Opportunities ever engaged past each old age, those of them still open, and the book, per value of `by`."""
     in_book = _whole(nw.col("in_book"))
     counted = snapshots.filter(~nw.col("age_days").is_null()).with_columns(
@@ -49,13 +50,13 @@ def _engaged(snapshots: nw.LazyFrame, by: str | None, prefix: str) -> nw.LazyFra
     return counted.select(*sums) if by is None else counted.group_by(by).agg(*sums)
 
 
-def week_of(frame: nw.LazyFrame, column: str) -> nw.Expr:
+def week_of(frame: nw.LazyFrame[Any], column: str) -> nw.Expr:
     """Weeks from Monday 1970-01-05 to the date, as Int64."""
     days = days_between(frame, nw.col(column), nw.lit(FIRST_MONDAY))
     return _whole((days - days % 7) / 7)
 
 
-def _cohorts(snapshots: nw.LazyFrame) -> nw.LazyFrame:
+def _cohorts(snapshots: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     """Per region and engage week: opportunities engaged from the week before to the week after, and those still open."""
     engaged = snapshots.filter(~nw.col("engage_date").is_null())
     weekly = (
@@ -69,7 +70,7 @@ def _cohorts(snapshots: nw.LazyFrame) -> nw.LazyFrame:
     )
 
 
-def counted_book(snapshots: nw.LazyFrame, closings: nw.LazyFrame, month: Month) -> nw.LazyFrame:
+def counted_book(snapshots: nw.LazyFrame[Any], closings: nw.LazyFrame[Any], month: Month) -> nw.LazyFrame[Any]:
     """The book of `month` with every count joined to it.
 
     Args:

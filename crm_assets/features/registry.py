@@ -5,10 +5,12 @@ To add one, add a `Feature` to `_FEATURES`. It is refused when it reads a column
 
 from __future__ import annotations
 
+from typing import Any
+
 import narwhals as nw
 
 from crm_assets.calendar import Month
-from crm_assets.contracts import Column, Kind, Table
+from crm_assets.contracts import Kind, Table
 from crm_assets.engines.dialect import days_between
 from crm_assets.features.counts import GROUPS, OLD_DAYS, RECENT_DAYS, counted_book
 from crm_assets.features.feature import Feature, check_features
@@ -225,7 +227,7 @@ FEATURE_TABLE = Table(
 )
 
 
-def features(snapshots: nw.LazyFrame, closings: nw.LazyFrame, month: Month) -> nw.LazyFrame:
+def features(snapshots: nw.LazyFrame[Any], closings: nw.LazyFrame[Any], month: Month) -> nw.LazyFrame[Any]:
     """Rows of `FEATURE_TABLE` for the book of `month`, sorted by opportunity_id.
 
     Args:

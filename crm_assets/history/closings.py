@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import narwhals as nw
 
 from crm_assets.contracts import WON, Column, Kind, Table
@@ -33,7 +35,7 @@ DAILY_CLOSINGS = Table(
 _BY = ("snapshot_month", "close_date", "sales_agent", "manager", "regional_office", "product")
 
 
-def daily_closings(snapshots: nw.LazyFrame) -> nw.LazyFrame:
+def daily_closings(snapshots: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     """Rows of `DAILY_CLOSINGS` from a snapshot, sorted by day, agent and product.
 
     Sums are of whole numbers only, so that they are equal to the last bit whatever the order of rows.

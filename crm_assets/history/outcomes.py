@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import narwhals as nw
 
 from crm_assets.contracts import ENGAGING, LOST, WON, Column, Kind, Table
@@ -30,7 +32,7 @@ OUTCOMES = Table(
 )
 
 
-def outcomes(previous: nw.LazyFrame, current: nw.LazyFrame) -> nw.LazyFrame:
+def outcomes(previous: nw.LazyFrame[Any], current: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     """Rows of `OUTCOMES`, sorted by opportunity_id.
 
     Args:

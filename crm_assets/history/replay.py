@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
 import narwhals as nw
 
 from crm_assets.contracts import ENGAGING, LOST, SALES_PIPELINE, WON, Known
 
 
-def replay(pipeline: nw.LazyFrame, as_of: date) -> nw.LazyFrame:
+def replay(pipeline: nw.LazyFrame[Any], as_of: date) -> nw.LazyFrame[Any]:
     """What of a later export of `sales_pipeline` was certainly known at the end of `as_of`.
 
     Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import narwhals as nw
 
@@ -127,7 +128,9 @@ def mend(column: Column) -> nw.Expr:
     return value.alias(column.name)
 
 
-def _examined(pipeline: nw.LazyFrame, products: nw.LazyFrame, sales_teams: nw.LazyFrame, month: Month) -> nw.LazyFrame:
+def _examined(
+    pipeline: nw.LazyFrame[Any], products: nw.LazyFrame[Any], sales_teams: nw.LazyFrame[Any], month: Month
+) -> nw.LazyFrame[Any]:
     """The pipeline with spellings mended, agent and product joined, and a `reasons` column (null on good rows)."""
     copies = (
         pipeline.group_by("opportunity_id").agg(nw.len().cast(nw.Int64()).alias("copies")).filter(nw.col("copies") > 1)
@@ -149,8 +152,8 @@ def _examined(pipeline: nw.LazyFrame, products: nw.LazyFrame, sales_teams: nw.La
 
 
 def snapshot(
-    pipeline: nw.LazyFrame, products: nw.LazyFrame, sales_teams: nw.LazyFrame, month: Month
-) -> tuple[nw.LazyFrame, nw.LazyFrame]:
+    pipeline: nw.LazyFrame[Any], products: nw.LazyFrame[Any], sales_teams: nw.LazyFrame[Any], month: Month
+) -> tuple[nw.LazyFrame[Any], nw.LazyFrame[Any]]:
     """Split the pipeline as of the end of `month` into its snapshot and its quarantine.
 
     Args:
@@ -176,7 +179,7 @@ def snapshot(
     return taken.sort("opportunity_id"), bad.sort("opportunity_id", "reasons")
 
 
-def book(snapshots: nw.LazyFrame) -> nw.LazyFrame:
+def book(snapshots: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     """The opportunities that are engaged and not closed."""
     return snapshots.filter(nw.col("in_book"))
 

@@ -1,1 +1,1 @@
-"""What scores are compared with, how far a month is from it, and how earlier scores turned out. Frames in, frames out."""
+"""What scores are compared with, how far a month is from it, and how earlier scores turned out. Frames in and out."""

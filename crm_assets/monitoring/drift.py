@@ -79,7 +79,7 @@ class DriftReport:
         return tuple(self.columns.loc[self.columns["new_categories"] != "", "column"])
 
     def summary(self) -> dict[str, Any]:
-        """The figures as one flat row of plain values, the same names for every month, so that months can be stacked."""
+        """The figures as one flat row of plain values, with the same names for every month."""
         return {
             "snapshot_month": str(self.month),
             "model_version": self.model_version,
@@ -209,7 +209,7 @@ def _matching(
     latest = str(reference["snapshot_month"].max())
     if latest >= str(month):
         raise MonitoringError(
-            f"the reference rows reach {latest}, but {month} can be compared only with earlier months: make the reference "
-            "from what had matured when the model was trained"
+            f"the reference rows reach {latest}, but {month} can be compared only with earlier months: make the "
+            "reference from what had matured when the model was trained"
         )
     return reference_for(reference, month.next.quarter_position)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crm_assets.monitoring.rows import MISSING, as_labels, as_numbers, as_probabilities
 from crm_assets.monitoring.two_samples import (
@@ -40,11 +42,12 @@ COLUMN_TABLE = {
 }
 """Columns of a column table and their pandas types.
 
-`kind` is numeric, categorical or prediction. `test` is the test of the values, `statistic` and `p_value` what it gave.
-`p_missing` is the p-value of Fisher's test on the share of missing values, made where a numeric column has any; a category
-counts them as one of its own. `drifted` is whether either p-value is at most the threshold, null when neither test could be
-made. `missing_current` and `missing_reference` are shares of rows. `new_categories` names those that the reference lacks,
-with their rows, and is empty when there are none. `reason` says why the values were not tested, null when they were.
+`kind` is numeric, categorical or prediction. `test` is the test of the values, `statistic` and `p_value` what it
+gave. `p_missing` is the p-value of Fisher's test on the share of missing values, made where a numeric column has any;
+a category counts them as one of its own. `drifted` is whether either p-value is at most the threshold, null when
+neither test could be made. `missing_current` and `missing_reference` are shares of rows. `new_categories` names those
+that the reference lacks, with their rows, and is empty when there are none. `reason` says why the values were not
+tested, null when they were.
 """
 
 _NEW_CATEGORIES_NAMED = 10
@@ -69,8 +72,8 @@ def compare_columns(
         alpha: significance level of all tests together.
 
     Returns:
-        (a row of COLUMN_TABLE per column in the order given, the prediction last; the number of tests made). A column has
-        drifted when a p-value is at most alpha / tests, Bonferroni's correction.
+        (a row of COLUMN_TABLE per column in the order given, the prediction last; the number of tests made). A column
+        has drifted when a p-value is at most alpha / tests, Bonferroni's correction.
 
     Raises MonitoringError when a numeric column does not hold finite numbers, or the prediction no probabilities.
     """
@@ -95,8 +98,16 @@ def no_columns() -> pd.DataFrame:
     return pd.DataFrame(columns=list(COLUMN_TABLE)).astype(COLUMN_TABLE)
 
 
+def as_model_numbers(values: pd.Series, place: str) -> NDArray[np.float64]:
+    """The values as `rows.as_numbers` reads them, rounded to what a float32 can hold (7 digits).
+
+    The models read no more digits, and engines agree on no more than 9: finer differences are not drift.
+    """
+    return as_numbers(values, place).astype(np.float32).astype(np.float64)
+
+
 def _compare_numbers(name: str, current: pd.Series, reference: pd.Series, min_rows: int) -> dict[str, Any]:
-    now, before = as_numbers(current, "the scores"), as_numbers(reference, "the reference rows")
+    now, before = as_model_numbers(current, "the scores"), as_model_numbers(reference, "the reference rows")
     present_now, present_before = now[~np.isnan(now)], before[~np.isnan(before)]
     missing_now, missing_before = now.size - present_now.size, before.size - present_before.size
     fewest = min(present_now.size, present_before.size)
@@ -105,11 +116,20 @@ def _compare_numbers(name: str, current: pd.Series, reference: pd.Series, min_ro
     else:
         side = "the scores" if fewest == present_now.size else "the reference rows"
         difference = Difference(None, None, f"{side} have {fewest} values, at least {min_rows} are needed")
-    some_missing = missing_now + missing_before > 0
-    p_missing = missing_share_p_value(missing_before, before.size, missing_now, now.size) if some_missing else None
-    return _row(
-        name, NUMERIC, KS, difference, psi_of_numbers(before, now), missing_now / now.size, missing_before / before.size
-    ) | {"p_missing": p_missing}
+    p_missing = None
+    if missing_now + missing_before > 0:
+        p_missing = missing_share_p_value(missing_before, before.size, missing_now, now.size)
+    return {
+        "column": name,
+        "kind": NUMERIC,
+        "test": KS,
+        **asdict(difference),
+        "p_missing": p_missing,
+        "psi": psi_of_numbers(before, now),
+        "missing_current": missing_now / now.size,
+        "missing_reference": missing_before / before.size,
+        "new_categories": "",
+    }
 
 
 def _compare_labels(name: str, current: pd.Series, reference: pd.Series) -> dict[str, Any]:
@@ -119,32 +139,22 @@ def _compare_labels(name: str, current: pd.Series, reference: pd.Series) -> dict
         difference = Difference(None, None, "all values are missing on both sides")
     else:
         difference = chi_square(before, now)
-    row = _row(name, CATEGORICAL, CHI_SQUARE, difference, psi_of_labels(before, now), missing_now, missing_before)
-    return row | {"new_categories": _named(new_labels(before, now))}
+    return {
+        "column": name,
+        "kind": CATEGORICAL,
+        "test": CHI_SQUARE,
+        **asdict(difference),
+        "psi": psi_of_labels(before, now),
+        "missing_current": missing_now,
+        "missing_reference": missing_before,
+        "new_categories": _named(new_labels(before, now)),
+    }
 
 
 def _compare_probabilities(name: str, current: pd.Series, reference: pd.Series) -> dict[str, Any]:
-    now, before = as_probabilities(current, "the scores"), as_probabilities(reference, "the reference rows")
-    return _row(name, PREDICTION, KS, kolmogorov_smirnov(before, now), psi_of_numbers(before, now), 0.0, 0.0)
-
-
-def _row(
-    name: str, kind: str, test: str, difference: Difference, psi: float, missing_now: float, missing_before: float
-) -> dict[str, Any]:
-    return {
-        "column": name,
-        "kind": kind,
-        "test": test,
-        "statistic": difference.statistic,
-        "p_value": difference.p_value,
-        "p_missing": None,
-        "psi": psi,
-        "drifted": None,
-        "missing_current": missing_now,
-        "missing_reference": missing_before,
-        "new_categories": "",
-        "reason": difference.reason,
-    }
+    as_probabilities(current, "the scores")
+    as_probabilities(reference, "the reference rows")
+    return _compare_numbers(name, current, reference, min_rows=1) | {"kind": PREDICTION}
 
 
 def _named(labels: dict[str, int]) -> str:

@@ -15,7 +15,7 @@ LEVELS = NONE, LOW, MEDIUM, HIGH = ("NONE", "LOW", "MEDIUM", "HIGH")
 
 @dataclass(frozen=True)
 class DriftThresholds:
-    """Where one level of drift ends and the next begins. The defaults are rules of thumb, not calibrated on any history.
+    """Where one level of drift ends and the next begins. The defaults are rules of thumb, not calibrated.
 
     Attributes:
         small_psi: PSI from which a drifted column or prediction counts as moved.

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from crm_assets.monitoring.drift_columns import CATEGORICAL, PREDICTION
+from crm_assets.monitoring.drift_columns import CATEGORICAL, PREDICTION, as_model_numbers
 from crm_assets.monitoring.drift_level import HIGH, LOW, MEDIUM, NONE, DriftThresholds
 from crm_assets.monitoring.evidently_table import evidently_page
 from crm_assets.monitoring.reference import POSITION_NAMES
-from crm_assets.monitoring.rows import as_labels, as_numbers
+from crm_assets.monitoring.rows import as_labels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +35,8 @@ _HEAD = f"""<meta charset="UTF-8">
 .verdict p {{ margin: 6px 0; max-width: 60em; }}
 .verdict .level {{ color: #fff; border-radius: 4px; padding: 2px 10px; font-size: 18px; vertical-align: 3px; }}
 .verdict table {{ border-collapse: collapse; margin: 16px 0; width: 100%; }}
-.verdict th, .verdict td {{ border-bottom: 1px solid #dadce0; padding: 5px 10px; text-align: left; vertical-align: top; }}
+.verdict th, .verdict td {{ border-bottom: 1px solid #dadce0; padding: 5px 10px; text-align: left;
+  vertical-align: top; }}
 .verdict td.number, .verdict th.number {{ text-align: right; font-variant-numeric: tabular-nums; }}
 .verdict tr.drifted td:first-child {{ font-weight: 600; }}
 .verdict .note {{ color: #5f6368; }}
@@ -56,21 +58,17 @@ def compared_page(report: DriftReport, current: pd.DataFrame, reference: pd.Data
         report: the report, complete but for its page.
         current, reference: the rows it compares.
     """
-    import pandas as pd
-
     ordered = report.columns.assign(second=report.columns["kind"] != PREDICTION).sort_values(
         ["second", "drifted", "psi"], ascending=[True, False, False], kind="stable"
     )
     title, verdict = _verdict(report, _sides(report) + _findings(report) + _column_rows(ordered) + _rules(report))
     tested = ordered[ordered["p_value"].notna()]
-    sides = [
-        pd.DataFrame(
-            {name: _drawn(frame[name], kind) for name, kind in zip(tested["column"], tested["kind"], strict=True)}
-        )
-        for frame in (current, reference)
-    ]
-    drifted = dict(zip(tested["column"], tested["drifted"].astype(bool), strict=True))
-    page = evidently_page(*sides, drifted=drifted, p_threshold=report.p_threshold or 0.0)
+    page = evidently_page(
+        _as_tested(current, tested),
+        _as_tested(reference, tested),
+        dict(zip(tested["column"], tested["drifted"].astype(bool), strict=True)),
+        report.p_threshold or 0.0,
+    )
     for mark, added in (("<head>", _HEAD.replace("TITLE", title)), ("<body>", verdict)):
         before, found, after = page.partition(mark)
         if not found:
@@ -117,8 +115,8 @@ def _findings(report: DriftReport) -> str:
 def _rules(report: DriftReport) -> str:
     at: DriftThresholds = report.thresholds
     return (
-        f'<p class="note">Drifted: a p-value of at most {_p(report.p_threshold)}, which is {report.alpha:g} divided by the '
-        f"{report.tests} tests made. PSI says how much: {at.small_psi:g} is small, {at.large_psi:g} large. "
+        f'<p class="note">Drifted: a p-value of at most {_p(report.p_threshold)}, which is {report.alpha:g} divided by '
+        f"the {report.tests} tests made. PSI says how much: {at.small_psi:g} is small, {at.large_psi:g} large. "
         f"HIGH: the scores drifted with a large PSI, or at least {at.large_share:.0%} of the columns with a small one. "
         "MEDIUM: the scores drifted with a small PSI, or a column with a large one. LOW: anything drifted, or a new "
         "category. The levels are rules of thumb, not calibrated on this history; and rows are not independent, so the "
@@ -146,7 +144,7 @@ def _column_rows(columns: pd.DataFrame) -> str:
     return f"<table><tr>{header}</tr>{''.join(_column_row(row) for row in columns.to_dict('records'))}</table>"
 
 
-def _column_row(row: dict[str, Any]) -> str:
+def _column_row(row: Mapping[Hashable, Any]) -> str:
     tested, drifted = _given(row["drifted"]), _given(row["drifted"]) and bool(row["drifted"])
     remarks = [f"new: {row['new_categories']}"] if row["new_categories"] else []
     remarks += [f"values not tested: {row['reason']}"] if _given(row["reason"]) else []
@@ -166,9 +164,15 @@ def _column_row(row: dict[str, Any]) -> str:
     return f"<tr{' class=drifted' if drifted else ''}>{filled}</tr>"
 
 
-def _drawn(values: pd.Series, kind: str) -> NDArray[Any]:
-    """The values as the tests read them."""
-    return as_labels(values).astype(object) if kind == CATEGORICAL else as_numbers(values, "the rows")
+def _as_tested(rows: pd.DataFrame, tested: pd.DataFrame) -> pd.DataFrame:
+    """The tested columns of `rows` as the tests read them: float64, or text without missing values."""
+    import pandas as pd
+
+    read: dict[str, NDArray[Any]] = {}
+    for name, kind in zip(tested["column"], tested["kind"], strict=True):
+        categorical = kind == CATEGORICAL
+        read[name] = as_labels(rows[name]).astype(object) if categorical else as_model_numbers(rows[name], "the rows")
+    return pd.DataFrame(read)
 
 
 def _given(value: Any) -> bool:

@@ -6,6 +6,6 @@ from crm_assets.errors import CrmAssetsError
 
 
 class MonitoringError(CrmAssetsError):
-    """Rows cannot be compared or measured: a column is missing or malformed, or they belong to another model or month."""
+    """Rows cannot be compared or measured: a column is missing or malformed, or they are of another model or month."""
 
     exit_code = 7

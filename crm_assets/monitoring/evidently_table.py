@@ -1,7 +1,7 @@
 """Evidently's interactive table of tested columns, made to say what our own column table says.
 
-Evidently draws; whether a column drifted is decided in `drift_columns`. Its own chi-square test takes the reference for the
-truth and fails on a category that the reference lacks, so ours are registered with it.
+Evidently draws; whether a column drifted is decided in `drift_columns`. Its own chi-square test takes the reference for
+the truth and fails on a category that the reference lacks, so ours are registered with it.
 """
 
 from __future__ import annotations
@@ -86,20 +86,19 @@ def _evidently() -> SimpleNamespace:
                 cat_stattest=chi.name,
                 stattest_threshold=self.p_threshold,
             )
-            _result, (_heading, table) = context.get_legacy_metric(metric, None, None)
-            sides = [dataset.as_dataframe() for dataset in context._input_data]
-            _make_plain(table, *sides, self.drifted)
+            result, (_heading, table) = context.get_legacy_metric(metric, None, None)
+            _make_plain(table, result.drift_by_columns, self.drifted)
             return [table]
 
     return SimpleNamespace(DataDefinition=DataDefinition, Dataset=Dataset, Report=Report, ColumnPictures=ColumnPictures)
 
 
-def _make_plain(table: Any, current: pd.DataFrame, reference: pd.DataFrame, drifted: Mapping[str, bool]) -> None:
+def _make_plain(table: Any, results: Mapping[str, Any], drifted: Mapping[str, bool]) -> None:
     """Mend in place what misleads in Evidently's table widget.
 
-    Its rows come in the order of falling p-values, with the verdict of a single test. The small histograms of one column
-    have different bins. The first detail plots a mean by row number, though rows have no order. The second counts rows,
-    though the reference has several times as many.
+    Its rows come in the order of falling p-values, with the verdict of a single test. The small histograms of one
+    column have different bins. The first detail plots a mean by row number, though rows have no order. The second
+    counts rows, though the reference has several times as many.
     """
     order = list(drifted)
     table.title = ""
@@ -117,11 +116,9 @@ def _make_plain(table: Any, current: pd.DataFrame, reference: pd.DataFrame, drif
         parts[:] = [part for part in parts if part["title"] == "DATA DISTRIBUTION"]
         kept |= {part["id"] for part in parts}
         if row["column_type"] == "num":
-            both = np.concatenate([current[name].dropna(), reference[name].dropna()])
-            edges = np.histogram_bin_edges(both, bins=10)
-            for side, frame in (("current", current), ("reference", reference)):
-                shares = np.histogram(frame[name].dropna(), edges)[0] / frame[name].notna().sum()
-                row[f"{side}_distribution"] = {"x": edges.tolist(), "y": shares.tolist()}
+            for side in ("current", "reference"):
+                histogram = getattr(results[name], side).distribution
+                row[f"{side}_distribution"] = {"x": list(histogram.x), "y": list(histogram.y)}
     table.additionalGraphs = [graph for graph in table.additionalGraphs if graph.id in kept]
     for graph in table.additionalGraphs:
         for trace in graph.params["data"]:
@@ -131,7 +128,7 @@ def _make_plain(table: Any, current: pd.DataFrame, reference: pd.DataFrame, drif
 
 
 def _with_fixed_ids(page: str) -> str:
-    """The page with the random identifiers of its data replaced by their order of appearance; scripts stay as they are."""
+    """The page with the random identifiers of its data replaced by their order; scripts stay as they are."""
     data, _, _ = page.partition("</head>")
     for number, found in enumerate(dict.fromkeys(_IDS.findall(data))):
         page = page.replace(found, f"drift_{number}")

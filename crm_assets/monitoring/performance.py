@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from crm_assets.calendar import Month
 from crm_assets.history.outcomes import OUTCOMES_ALLOWED, WON_OUTCOME
 from crm_assets.modelling.metrics import measure
@@ -42,11 +44,12 @@ PERFORMANCE_TABLE = {
 }
 """Columns of `Performance.table` and their pandas types.
 
-`level` is "overall" or the column the segments come from, `segment` its value ("all" overall). `scored` opportunities are `rows`
-whose outcome has matured and `censored` ones, of which nothing is known; every other figure is of `rows` alone and NaN where
-undefined. `wins` and `predicted_wins` (sum of probabilities) count opportunities, `forecast_error` is predicted minus
-realised. `auc` to `calibration_error` are those of `modelling.metrics.Metrics`. `expected_revenue` (sum of probability times list
-price), `realised_revenue` (sum of the closing values of the won) and `revenue_error` (expected minus realised) are in USD.
+`level` is "overall" or the column the segments come from, `segment` its value ("all" overall). `scored` opportunities
+are `rows` whose outcome has matured and `censored` ones, of which nothing is known; every other figure is of `rows`
+alone and NaN where undefined. `wins` and `predicted_wins` (sum of probabilities) count opportunities, `forecast_error`
+is predicted minus realised. `auc` to `calibration_error` are those of `modelling.metrics.Metrics`. `expected_revenue`
+(sum of probability times list price), `realised_revenue` (sum of the closing values of the won) and `revenue_error`
+(expected minus realised) are in USD.
 """
 
 
@@ -75,9 +78,10 @@ class Performance:
         """The overall row as plain values, undefined ones None, with `status`, `reason` and `unscored`."""
         overall = self.table.iloc[0].to_dict()
         figures = {
-            name: None if isinstance(value, float) and math.isnan(value) else value for name, value in overall.items()
+            str(name): None if isinstance(value, float) and math.isnan(value) else value
+            for name, value in overall.items()
         }
-        return {**figures, "status": self.status, "reason": self.reason, "unscored": self.unscored}
+        return figures | {"status": self.status, "reason": self.reason, "unscored": self.unscored}
 
 
 def realised_performance(
@@ -85,8 +89,8 @@ def realised_performance(
 ) -> Performance:
     """Measure the scores of `month` against what became of the opportunities by the end of the month after.
 
-    Won is a win; lost and still open are not, as the score is the probability of a win within the month. A scored opportunity
-    without an outcome (its row is missing, or its `outcome` is) is censored: counted as such, never as lost.
+    Won is a win; lost and still open are not, as the score is the probability of a win within the month. A scored
+    opportunity without an outcome (its row is missing, or its `outcome` is) is censored: counted as such, not as lost.
 
     Args:
         scores: one row per scored opportunity: `opportunity_id`, `probability`, `list_price` (USD), `model_version` and
@@ -98,7 +102,8 @@ def realised_performance(
 
     Raises:
         MonitoringError: a column is missing, an opportunity is repeated, a probability or outcome is invalid, a won
-            opportunity has no value, or the rows are of another month or of several model versions.
+            opportunity has no value, a score no list price, or the rows are of another month or of several model
+            versions.
     """
     place, place_outcomes = f"the scores of {month}", f"the outcomes of the book of {month}"
     _check_table(scores, ["probability", "list_price", "model_version", *segments], month, place)
@@ -117,7 +122,9 @@ def realised_performance(
     matured = int(rows["matured"].sum())
     reason = None
     if matured == 0:
-        reason = "nothing was scored" if rows.empty else f"none of the {len(rows)} scored opportunities has an outcome yet"
+        reason = (
+            "nothing was scored" if rows.empty else f"none of the {len(rows)} scored opportunities has an outcome yet"
+        )
     return Performance(
         month=month,
         model_version=version,
@@ -146,29 +153,33 @@ def _check_table(frame: pd.DataFrame, names: Sequence[str], month: Month, place:
 def _joined(
     scores: pd.DataFrame, outcomes: pd.DataFrame, place: str, place_outcomes: str, segments: Sequence[str]
 ) -> pd.DataFrame:
-    """One row per score: opportunity_id, probability, list_price, the segments as text, matured, won and close_value."""
+    """One row per score: probability, list_price, matured, won, close_value and the segments as text."""
     import pandas as pd
 
     known = outcomes[outcomes["outcome"].notna()]
     unknown = sorted({str(value) for value in known["outcome"]} - {*OUTCOMES_ALLOWED})
     if unknown:
-        raise MonitoringError(f"{place_outcomes} have outcome {', '.join(unknown)}; it is {', '.join(OUTCOMES_ALLOWED)}")
-    won = known["outcome"] == WON_OUTCOME
-    value = pd.Series(math.nan, index=known.index)
-    if "close_value" in known:
-        value = pd.Series(as_numbers(known["close_value"], place_outcomes), index=known.index)
-        if value[won].isna().any():
-            lost = known.loc[won & value.isna(), "opportunity_id"]
-            raise MonitoringError(f"{place_outcomes} have {len(lost)} won without close_value, e.g. {lost.iloc[0]!r}")
-    ended = pd.DataFrame({"won": won.astype(bool), "close_value": value}).set_axis(known["opportunity_id"])
-    found = ended.reindex(scores["opportunity_id"])
+        raise MonitoringError(
+            f"{place_outcomes} have outcome {', '.join(unknown)}; it is {', '.join(OUTCOMES_ALLOWED)}"
+        )
+    won = known[known["outcome"] == WON_OUTCOME].set_index("opportunity_id")
+    value = pd.Series(math.nan, index=won.index)
+    if "close_value" in won:
+        value = pd.Series(as_numbers(won["close_value"], place_outcomes), index=won.index)
+        if value.isna().any():
+            without = value.index[value.isna()]
+            raise MonitoringError(f"{place_outcomes} have {len(without)} won without close_value, e.g. {without[0]!r}")
+    list_price = as_numbers(scores["list_price"], place)
+    if np.isnan(list_price).any():
+        raise MonitoringError(f"{place} have {int(np.isnan(list_price).sum())} rows without list_price")
+    identifier = scores["opportunity_id"]
     return pd.DataFrame(
         {
             "probability": as_probabilities(scores["probability"], place),
-            "list_price": as_numbers(scores["list_price"], place),
-            "matured": found["won"].notna().to_numpy(dtype=bool),
-            "won": found["won"].fillna(value=False).to_numpy(dtype=bool),
-            "close_value": found["close_value"].to_numpy(),
+            "list_price": list_price,
+            "matured": identifier.isin(known["opportunity_id"]).to_numpy(),
+            "won": identifier.isin(won.index).to_numpy(),
+            "close_value": value.reindex(identifier).to_numpy(),
             **{name: as_labels(scores[name]) for name in segments},
         }
     )
@@ -176,14 +187,16 @@ def _joined(
 
 def _figures(rows: pd.DataFrame) -> dict[str, Any]:
     matured = rows[rows["matured"]]
+    counts = {"scored": len(rows), "censored": len(rows) - len(matured)}
     metrics = measure(matured["won"], matured["probability"])
+    if matured.empty:
+        return {**metrics.as_dict(), **counts}
     predicted = math.fsum(matured["probability"])
     expected = math.fsum(matured["probability"] * matured["list_price"])
     realised = math.fsum(matured.loc[matured["won"], "close_value"])
     return {
         **metrics.as_dict(),
-        "scored": len(rows),
-        "censored": len(rows) - len(matured),
+        **counts,
         "predicted_wins": predicted,
         "forecast_error": predicted - metrics.wins,
         "expected_revenue": expected,

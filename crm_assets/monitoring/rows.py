@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 MISSING = "(missing)"
 """Category of the rows that have no value."""
 
+_LARGEST = float(np.finfo(np.float32).max)
 _NUMBERS = frozenset({"integer", "floating", "mixed-integer-float", "decimal", "boolean", "empty"})
 
 
@@ -42,22 +43,19 @@ def require_one(frame: pd.DataFrame, name: str, expected: str, place: str, remed
 
 
 def as_numbers(values: pd.Series, place: str) -> NDArray[np.float64]:
-    """The values as float64 of the same length, NaN where missing, rounded to what a float32 can hold (7 digits).
+    """The values as float64 of the same length, NaN where missing.
 
-    The models read no more digits, and the engines agree on no more than 9: finer differences are not drift.
-
-    Raises MonitoringError when they are not numbers, or one is infinite or beyond a float32.
+    Raises MonitoringError when they are not numbers, or one is infinite or beyond what a float32 can hold (3e38).
     """
     import pandas as pd
 
     kind = pd.api.types.infer_dtype(values, skipna=True)
     if kind not in _NUMBERS:
         raise MonitoringError(f"{place} have {values.name} of type {kind}, not numbers")
-    with np.errstate(over="ignore"):  # what is too large turns infinite and is refused below
-        numbers = values.to_numpy(dtype=np.float64, na_value=np.nan).astype(np.float32).astype(np.float64)
-    infinite = int(np.isinf(numbers).sum())
-    if infinite:
-        raise MonitoringError(f"{place} have {infinite} infinite or huge values of {values.name}: mend what makes them")
+    numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
+    huge = int((np.abs(numbers) > _LARGEST).sum())
+    if huge:
+        raise MonitoringError(f"{place} have {huge} infinite or huge values of {values.name}: mend what makes them")
     return numbers
 
 
@@ -74,7 +72,7 @@ def as_probabilities(values: pd.Series, place: str) -> NDArray[np.float64]:
 
 
 def as_labels(values: pd.Series) -> NDArray[np.str_]:
-    """The values as text of the same length, MISSING where missing; a whole number reads the same as integer or float."""
+    """The values as text of the same length, MISSING where missing; a whole number is the same as integer or float."""
     absent = values.isna()
     return np.array([MISSING if no else _label(value) for value, no in zip(values, absent, strict=True)], dtype=np.str_)
 

@@ -1,4 +1,4 @@
-"""Two samples of one column: whether they differ (a test) and by how much (PSI). Nothing here knows of months or models."""
+"""Two samples of one column: whether they differ (a test) and by how much (PSI)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from crm_assets.monitoring.rows import MISSING
 
 PSI_BINS = 10
 MIN_EXPECTED = 5
-"""Rows a category must be expected to have in the smaller sample, below which chi-square is not to be trusted (Cochran 1954)."""
+"""Rows a category must be expected to have in the smaller sample for chi-square to be trusted (Cochran 1954)."""
 
 _PSI_PSEUDOCOUNT = 0.5
 
@@ -36,7 +36,7 @@ def kolmogorov_smirnov(reference: NDArray[np.float64], current: NDArray[np.float
 
     The p-value is the asymptotic one, which errs to the large side where values are tied.
     """
-    from scipy.stats import ks_2samp
+    from scipy.stats import ks_2samp  # type: ignore[import-untyped]  # scipy publishes no types
 
     result = ks_2samp(reference, current, method="asymp")
     return Difference(float(result.statistic), float(result.pvalue))

@@ -24,8 +24,8 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 Codes: TypeAlias = npt.NDArray[np.integer[Any]]
 """Row numbers in a table of the organisation, or days or months counted from the first."""
 
-_WIN_LOG_ODDS = (-0.05, 0.22, 1.5)
-"""Log-odds of a win in the first, second and third month of the quarter: about 0.49, 0.55 and 0.82."""
+_WIN_LOG_ODDS = (0.0, 0.27, 1.55)
+"""Log-odds of a win in the first, second and third month of the quarter: 0.50, 0.57 and 0.82."""
 _FORTNIGHTS_A_YEAR = 26
 
 
@@ -75,7 +75,8 @@ class Business:
 
     def month_of(self, day: Codes) -> Codes:
         """Month of each day."""
-        return self._month_of_day[day]
+        month: Codes = self._month_of_day[day]
+        return month
 
     def abandonment(self, agent: Codes, engaged: Codes) -> Floats:
         """Probability that a deal, when engaged, is one that never closes: (n,) for (n,) agents and engage days."""
@@ -86,12 +87,15 @@ class Business:
     def still_open(self, agent: Codes, engaged: Codes, day: int) -> Floats:
         """Probability that a deal, not abandoned and engaged by `day`, is open at the end of it: (n,) for (n,)."""
         age = np.minimum(day - engaged, MAX_AGE)
-        return np.exp(-self.organisation.agent_speed[agent] * self.cumulative[engaged, age])
+        survival: Floats = np.exp(-self.organisation.agent_speed[agent] * self.cumulative[engaged, age])
+        return survival
 
     def win_probability(self, agent: Codes, product: Codes, month: Codes | int) -> Floats:
         """Probability that a deal that closes in `month` is won: (n,) for (n,) agents, products and months."""
         log_odds = self._agent_effect[agent] + self._product_effect[product] + self._log_odds[month]
-        return self._win_factor[self.organisation.agent_region[agent], month] / (1 + np.exp(-log_odds))
+        factor = self._win_factor[self.organisation.agent_region[agent], month]
+        probability: Floats = factor / (1 + np.exp(-log_odds))
+        return probability
 
     def _abandonment_levels(self) -> Floats:
         """(regions, fortnights) share of deals that an ordinary agent of the region abandons."""
@@ -111,7 +115,8 @@ class Business:
             if drift.kind == "new_product" and drift.product is not None:
                 products.append(Product(drift.product, NEW_PRODUCT_SERIES, NEW_PRODUCT_PRICE, drift.size, 0))
                 starts.append(self.month(drift.start))
-        price = np.repeat([[product.price] for product in products], len(self._log_odds), axis=1)
+        price = np.empty((len(products), len(self._log_odds)))
+        price[:] = [[product.price] for product in products]
         for drift in self.config.drifts:
             if drift.kind == "price":
                 hit = [drift.product in {None, product.name} for product in products]
@@ -122,4 +127,5 @@ class Business:
 def _fortnights(calendar: npt.NDArray[np.datetime64]) -> npt.NDArray[np.int64]:
     """Fortnights from the first day's on; each begins on the Monday of an even `calendar.week_number`."""
     fortnight = (calendar - np.datetime64("1970-01-05", "D")).astype(np.int64) // 14
-    return fortnight - fortnight[0]
+    since_first: npt.NDArray[np.int64] = fortnight - fortnight[0]
+    return since_first

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, cast, get_args
 from urllib.parse import parse_qsl, quote, urlencode
 
 from crm_assets.calendar import Month, month_range, parse_months
 from crm_assets.errors import SettingsError
-from crm_assets.simulator.organisation import PRODUCTS, REGIONS
+from crm_assets.simulator.organisation import MISSPELT, PRODUCTS, REGIONS
 
 SCHEME = "simulator:"
 _KEYS = ("opportunities", "seed", "months", "drift")
 _DRIFT_FORM = "write it as KIND@YYYY-MM:SIZE or KIND@YYYY-MM:SIZE:TARGET, for example price@2017-09:0.2"
 _YEARS = (1900, 2200)
+FIRST_MONTH, LAST_MONTH = Month(2016, 10), Month(2017, 12)
 
 DriftKind: TypeAlias = Literal["price", "region_mix", "win_rate", "new_product"]
 DRIFT_KINDS: tuple[str, ...] = get_args(DriftKind)
@@ -37,8 +37,8 @@ class Drift:
     Attributes:
         kind: which of the four.
         start: first month that differs.
-        size: share, without unit; above -1 and not 0 for `price`, above 0 and up to 1 for `win_rate`, between 0 and 1
-            for the others.
+        size: share, without unit; above -1, at most 10 and not 0 for `price`, above 0 and at most 1 for `win_rate`,
+            between 0 and 1 for the others.
         target: region or product, None for the default above.
 
     Raises SettingsError when size or target do not fit the kind.
@@ -51,7 +51,7 @@ class Drift:
 
     def __post_init__(self) -> None:
         fits, allowed = {
-            "price": (-1 < self.size < math.inf and self.size != 0, "above -1 and not 0"),
+            "price": (-1 < self.size <= 10 and self.size != 0, "above -1, at most 10, and not 0"),
             "win_rate": (0 < self.size <= 1, "above 0 and at most 1"),
             "region_mix": (0 < self.size < 1, "between 0 and 1"),
             "new_product": (0 < self.size < 1, "between 0 and 1"),
@@ -60,8 +60,10 @@ class Drift:
             raise SettingsError(f"drift kind {self.kind!r} is unknown; known are {', '.join(DRIFT_KINDS)}")
         if not fits:
             raise SettingsError(f"drift {self}: size {self.size:g} must be {allowed}")
-        if self.target is not None and not self.target.strip():
-            raise SettingsError(f"drift {self}: the target is empty; leave it out with its colon, or name one")
+        if self.target is not None and (not self.target or self.target != self.target.strip()):
+            raise SettingsError(
+                f"drift {self}: target {self.target!r} is empty or has white space around it; name one, or leave it out"
+            )
         regions = [region.name for region in REGIONS]
         if self.kind in {"region_mix", "win_rate"} and self.target not in {None, *regions}:
             raise SettingsError(f"drift {self}: region {self.target!r} is unknown; known are {', '.join(regions)}")
@@ -85,12 +87,14 @@ class Drift:
             raise SettingsError(f"drift {text!r}: size {size!r} is not a number; {_DRIFT_FORM}") from None
         except SettingsError as error:
             raise SettingsError(f"drift {text!r}: {error}") from None
-        return Drift(kind, month, share, target)  # type: ignore[arg-type]  # membership in DRIFT_KINDS was just checked
+        return Drift(cast(DriftKind, kind), month, share, target)
 
     @property
     def region(self) -> str | None:
         """The region it is about, None for every region and for drifts that are about no region."""
-        return (self.target or "West") if self.kind == "region_mix" else self.target if self.kind == "win_rate" else None
+        if self.kind == "region_mix":
+            return self.target or "West"
+        return self.target if self.kind == "win_rate" else None
 
     @property
     def product(self) -> str | None:
@@ -115,8 +119,8 @@ class SimulationConfig:
     """
 
     opportunities: int = 8800
-    first: Month = Month(2016, 10)
-    last: Month = Month(2017, 12)
+    first: Month = FIRST_MONTH
+    last: Month = LAST_MONTH
     seed: int = 7
     drifts: tuple[Drift, ...] = ()
 
@@ -149,7 +153,7 @@ class SimulationConfig:
                     f"known are {', '.join(products)}"
                 )
             if drift.kind == "new_product" and drift.product is not None:
-                if drift.product in products:
+                if drift.product in [*products, *MISSPELT.values()]:
                     raise SettingsError(f"simulator: drift {drift}: product {drift.product!r} exists; name another one")
                 products.append(drift.product)
             if drift.kind == "region_mix" and drift.region is not None:

@@ -21,13 +21,13 @@ NEVER = np.iinfo(np.int32).max
 _ID_LETTERS = np.frombuffer(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ", dtype=np.uint8)
 ID_LENGTH = 8
 
-_NEVER_ENGAGED = 0.045
+_NEVER_ENGAGED = 0.05
 _DAYS_TO_ENGAGE = 12.0
 _ACCOUNT_AT_CREATION = 0.2
 _DAYS_TO_ACCOUNT = 800.0
 _VALUE_SPREAD = 0.1
 _MONTH_WEIGHT = (1.25, 0.9, 0.9)
-_START_UP_DAYS, _WIND_DOWN_DAYS = 140, 95
+_START_UP_DAYS, _WIND_DOWN_DAYS = 140, 115
 
 
 @dataclass(frozen=True)
@@ -41,19 +41,19 @@ class History:
             abandoned. Days after the last month are kept.
         account_known: day on which the account is filled in, `NEVER` or beyond the last month where it stays empty.
         won: whether it is won once it closes.
-        value: close value in USD if won, else 0.
+        value: close value in whole USD if won, else 0.
     """
 
     number: npt.NDArray[np.uint64]
     agent: npt.NDArray[np.int16]
-    product: npt.NDArray[np.int8]
+    product: npt.NDArray[np.int16]
     account: npt.NDArray[np.int16]
     created: Days
     engaged: Days
     closed: Days
     account_known: Days
     won: npt.NDArray[np.bool_]
-    value: npt.NDArray[np.int32]
+    value: Floats
 
     def id_characters(self) -> npt.NDArray[np.uint8]:
         """(n, 8) ASCII codes of the identifiers: digits and capitals."""
@@ -90,7 +90,7 @@ def live(business: Business, progress: Progress) -> History:
     month = business.month_of(closed[ended])
     won = np.zeros(count, dtype=np.bool_)
     won[ended] = uniform("won")[ended] < business.win_probability(agent[ended], product[ended], month)
-    value = np.zeros(count, dtype=np.int32)
+    value = np.zeros(count)
     wins = won[ended]
     sold, month = ended[wins], month[wins]
     spread = np.exp(_VALUE_SPREAD * stream(seed, "value").standard_normal(count, dtype=np.float32)[sold])
@@ -126,17 +126,18 @@ def _creation(business: Business) -> Floats:
     first = business.config.first.number - 1
     weight *= np.array(_MONTH_WEIGHT)[(first + business.month_of(day)) % 3]
     weight[day < start] = 0
-    return weight / weight.sum()
+    share: Floats = weight / weight.sum()
+    return share
 
 
-def _assignment(business: Business, created: Days) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int8]]:
+def _assignment(business: Business, created: Days) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int16]]:
     """Agent and product of each opportunity."""
     config, organisation = business.config, business.organisation
     region_share = np.array([region.share for region in REGIONS])
     share = region_share[organisation.agent_region] * organisation.agent_share
     agent = _picked(share, stream(config.seed, "agent").random(len(created))).astype(np.int16)
     listed = np.array([product.share for product in business.products]) * (business.product_start == 0)
-    product = _picked(listed, stream(config.seed, "product").random(len(created))).astype(np.int8)
+    product = _picked(listed, stream(config.seed, "product").random(len(created))).astype(np.int16)
     new_product = len(PRODUCTS)
     for position, drift in enumerate(config.drifts):
         start = int(np.searchsorted(created, business.day(drift.start.previous), side="right"))

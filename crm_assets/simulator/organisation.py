@@ -60,7 +60,7 @@ class Product:
 REGIONS = (
     Region("Central", 0.40, 0.12, diligent=0.2, abandoned=0.02, neglected=0.6),
     Region("East", 0.26, -0.12, diligent=0.3, abandoned=0.23, neglected=0.35),
-    Region("West", 0.34, 0.0, diligent=0.1, abandoned=0.25, neglected=0.35),
+    Region("West", 0.34, 0.0, diligent=0.1, abandoned=0.23, neglected=0.35),
 )
 PRODUCTS = (
     Product("GTX Lite", "GTX", 560, 0.212, 0.05),
@@ -208,4 +208,5 @@ def _accounts(count: int, seed: int) -> pl.DataFrame:
 
 
 def _normalised(weights: Floats) -> Floats:
-    return weights / weights.sum()
+    shares: Floats = weights / weights.sum()
+    return shares

@@ -24,7 +24,7 @@ from crm_assets.contracts import (
 from crm_assets.errors import SettingsError
 from crm_assets.simulator.business import Business
 from crm_assets.simulator.config import SimulationConfig
-from crm_assets.simulator.history import ID_LENGTH, NEVER, History, Progress, live
+from crm_assets.simulator.history import ID_LENGTH, History, Progress, live
 from crm_assets.simulator.organisation import MISSPELT
 from crm_assets.simulator.truth import true_probabilities
 
@@ -67,6 +67,14 @@ class Simulation:
         self._history = history
         self._start = np.datetime64(business.config.first.start, "D")
 
+    def check(self, month: Month) -> None:
+        """Raise SettingsError when `month` is not one of the configuration's."""
+        if not self.config.first <= month <= self.config.last:
+            raise SettingsError(
+                f"the simulation {self.config.url()} has no month {month}; it runs from {self.config.first} to "
+                f"{self.config.last}: ask for one of those, or simulate others with months=FIRST:LAST"
+            )
+
     def tables(self, month: Month) -> dict[str, pl.DataFrame]:
         """The tables of `contracts.CRM_TABLES` as an export at the end of `month` would hold them.
 
@@ -74,7 +82,7 @@ class Simulation:
         by then; products that are on the price list, at that month's prices; misspellings that the contract mends.
         Raises SettingsError when the month is not one of the configuration's.
         """
-        self._check(month)
+        self.check(month)
         organisation = self._business.organisation
         listed = np.flatnonzero(self._business.product_start <= self._business.month(month))
         products = [self._business.products[code] for code in listed]
@@ -104,7 +112,7 @@ class Simulation:
         One row per `object_id` (opportunity) and `field` (one of `EVENT_FIELDS`) that changed: `old_value` (null at
         the first), `new_value`, `changed_at` and `recorded_at` (dates; this CRM records a change on its day). Created:
         `sales_agent`, `product` and `deal_stage` Prospecting. Engaged: `deal_stage` Engaging. Won or lost:
-        `deal_stage` and `close_value` (whole USD). `account` changes once, when it is filled in. A deal that is
+        `deal_stage` and `close_value` (USD). `account` changes once, when it is filled in. A deal that is
         abandoned leaves no event.
         """
         history, end = self._history, self._business.days - 1
@@ -143,16 +151,9 @@ class Simulation:
         end of the next month), and `probability_abandoned` (never to close). See `truth.true_probabilities`. Raises
         SettingsError when the month is not one of the configuration's.
         """
-        self._check(month)
+        self.check(month)
         book, frame = true_probabilities(self._business, self._history, month)
         return frame.insert_column(0, self._ids.gather(book).alias("opportunity_id"))
-
-    def _check(self, month: Month) -> None:
-        if not self.config.first <= month <= self.config.last:
-            raise SettingsError(
-                f"the simulation {self.config.url()} has no month {month}; it runs from {self.config.first} to "
-                f"{self.config.last}: ask for one of those, or simulate others with months=FIRST:LAST"
-            )
 
     def _pipeline(self, end: int) -> pl.DataFrame:
         history = self._history
@@ -168,7 +169,7 @@ class Simulation:
             "deal_stage": _named(STAGES, stage),
             "engage_date": _blank(self._dates(np.where(engaged, history.engaged[known], 0)), engaged),
             "close_date": _blank(self._dates(np.where(closed, history.closed[known], 0)), closed),
-            "close_value": _blank(pl.Series(history.value[known].astype(np.float64)), closed),
+            "close_value": _blank(pl.Series(history.value[known]), closed),
         }
         return pl.DataFrame(columns, schema=SALES_PIPELINE.polars_schema())
 
@@ -189,7 +190,7 @@ class Simulation:
         names = [product.name for product in self._business.products]
         misspelt = [MISSPELT.get(name, name) for name in names]
         agent, product = self._history.agent[who], self._history.product[who]
-        code = product + self._business.organisation.agent_misspells[agent] * np.int16(len(names))
+        code = product + len(names) * self._business.organisation.agent_misspells[agent].astype(np.int16)
         return _named([*names, *misspelt], code)
 
     def _account_names(self, who: npt.NDArray[Any]) -> pl.Series:
