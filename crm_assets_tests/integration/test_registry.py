@@ -334,4 +334,9 @@ def test_a_server_keeps_models_and_champion(models: list[WinModel], rows: pd.Dat
             assert np.array_equal(registry.load(reference.version).predict(rows), model.predict(rows))
         with pytest.raises(RegistryError, match=rf"{url}: .*not found"):
             registry.load("3")
+        log(registry, models[0], rows, Month(2017, 10))
+        for file in tmp_path.glob("artifacts/**/win_model.cbm"):
+            file.unlink()
+        with pytest.raises(RegistryError, match=r"read version 3 .*materialise win_model"):
+            registry.load("3")
     assert list(tmp_path.glob("artifacts/**/reliability.png"))

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from crm_assets.modelling import plots
+
+RANDOM = np.random.default_rng(1)
+PROBABILITY = RANDOM.random(300)
+WON = (RANDOM.random(300) < PROBABILITY).astype(int)
+
+DRAWN: dict[str, Callable[[], Figure]] = {
+    "reliability": lambda: plots.reliability(WON, PROBABILITY),
+    "gain": lambda: plots.cumulative_gain(WON, PROBABILITY),
+    "importance": lambda: plots.feature_importance({"age_days": 70.0, "product": 30.0}),
+    "scores": lambda: plots.score_histogram(PROBABILITY),
+    "constant": lambda: plots.reliability([0, 1], [0.0, 0.0]),
+    "no rows": lambda: plots.reliability([], []),
+    "no wins": lambda: plots.cumulative_gain([0, 0], [0.1, 0.2]),
+    "no features": lambda: plots.feature_importance({}),
+    "no scores": lambda: plots.score_histogram([]),
+    "certain": lambda: plots.score_histogram([1.0, 1.0]),
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_every_figure_is_a_png_of_600_by_400_with_a_title(name: str) -> None:
+    figure = DRAWN[name]()
+    picture = plots.png(figure)
+    assert picture.startswith(b"\x89PNG")
+    assert struct.unpack(">II", picture[16:24]) == (600, 400)
+    assert figure.axes[0].get_title(loc="left")
+    assert figure.axes[0].get_xlabel()
+
+
+@pytest.mark.parametrize("name", ["reliability", "importance"])
+def test_equal_figures_give_equal_bytes(name: str) -> None:
+    assert plots.png(DRAWN[name]()) == plots.png(DRAWN[name]())
+
+
+def test_axes_say_their_units() -> None:
+    assert "(%)" in plots.reliability(WON, PROBABILITY).axes[0].get_xlabel()
+    assert plots.score_histogram(PROBABILITY).axes[0].get_ylabel() == "Opportunities"
+
+
+def test_perfect_ranking_finds_every_win_first() -> None:
+    figure = plots.cumulative_gain([0, 1, 0, 1], [0.1, 0.9, 0.2, 0.8])
+    model, perfect, _ = figure.axes[0].get_lines()
+    assert np.asarray(model.get_xdata()).tolist() == [0, 25, 50, 75, 100]
+    assert np.asarray(model.get_ydata()).tolist() == [0, 50, 100, 100, 100]
+    assert np.asarray(perfect.get_xdata()).tolist() == [0, 50, 100]
+
+
+def test_tied_scores_take_no_credit_for_their_order() -> None:
+    model = plots.cumulative_gain([1, 1, 0, 0], [0.5] * 4).axes[0].get_lines()[0]
+    assert np.asarray(model.get_xdata()).tolist() == [0, 100]
+
+
+def test_only_the_most_important_features_are_drawn() -> None:
+    figure = plots.feature_importance({f"f{number:02d}": float(number) for number in range(40)})
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert names == [f"f{number:02d}" for number in range(39, 24, -1)]
+
+
+def test_a_figure_can_be_saved_again() -> None:
+    figure = DRAWN["scores"]()
+    plots.png(figure)
+    figure.savefig(io.BytesIO(), format="svg")
