@@ -1,8 +1,8 @@
 """The tables: columns, types, units, allowed values, keys between them, and when each value becomes known.
 
 The five CRM tables are defined here and nowhere else. Tables that the platform derives use the same `Table` and
-`Column` and stand beside the code that makes them. Schemas for pandera, Polars and Dagster, the page `docs/tables.md` and the
-replay rules are all made from these definitions.
+`Column` and stand beside the code that makes them. Schemas for pandera, Polars and Dagster, the page `docs/tables.md`
+and the replay rules are all made from these definitions.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from crm_assets.calendar import Month
 from crm_assets.errors import CrmAssetsError
 from crm_assets.settings import Settings, load_settings
 
@@ -61,18 +62,24 @@ def _source(settings: Settings) -> str:
 
 
 def _lake(settings: Settings) -> str:
-    from crm_assets.lake.lake import Lake
+    from crm_assets.lake import Lake
+    from crm_assets.lake.lake import MARKER
     from crm_assets.sources import open_source
+    from crm_assets.storage import MissingError, open_storage
 
     url = settings.dataset_url
-    if not Lake.is_there(url):
+    try:
+        there = open_storage(url).exists(MARKER)
+    except MissingError:
+        there = False
+    if not there:
         return f"{url}: not there yet, the first run makes it"
     lake = Lake.open(url, source=open_source(settings.source_url).url, create=False)
     months = lake.months("scores")
     broken = [
         f"{asset} of {month}"
         for asset in lake.assets()
-        for month in lake.months(asset)
+        for month in map(Month.parse, lake.months(asset))
         if not lake.is_intact(asset, month)
     ]
     state = f"damaged or half-written, the next run makes them again: {', '.join(broken)}" if broken else "intact"

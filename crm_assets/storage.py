@@ -44,11 +44,16 @@ class StorageError(CrmAssetsError):
     exit_code = 4
 
 
+class MissingError(StorageError):
+    """The folder or the file is not there."""
+
+
 class Storage(ABC):
     """A folder or a prefix of a bucket.
 
     Every method raises StorageError, naming the URL, what the system or server said and the remedy, when the place
-    cannot be reached or refuses, and ValueError on a path that is absolute, hidden or leads out.
+    cannot be reached or refuses (MissingError when the file is not there), and ValueError on a path that is absolute,
+    hidden or leads out.
 
     Attributes:
         url: the folder's absolute path, or `s3://bucket/prefix`; no slash at the end.
@@ -164,7 +169,8 @@ def _folder_errors(url: str, doing: str) -> Iterator[None]:
     except OSError as error:
         remedy = remedies.get(error.errno or 0, "check the path and the disk")
         place = f" ({error.filename})" if error.filename else ""
-        raise StorageError(f"{url}: cannot {doing}: {error.strerror or error}{place}; {remedy}") from error
+        kind = MissingError if error.errno == errno.ENOENT else StorageError
+        raise kind(f"{url}: cannot {doing}: {error.strerror or error}{place}; {remedy}") from error
 
 
 class _Folder(Storage):
@@ -286,6 +292,7 @@ _WRONG_KEY = "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOK
 _NO_PERMISSION = "give the key permission to list the bucket and to get and put its objects"
 _WRONG_REGION = "set AWS_REGION to the region of the bucket"
 _NO_ANSWER = "check that the server runs and that AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL names it"
+_S3_MISSING = {"NoSuchKey", "404"}
 _S3_REMEDIES = {
     "NoSuchBucket": "create the bucket, or correct its name",
     "NoSuchKey": "check the path",
@@ -331,7 +338,7 @@ class _S3(Storage):
             try:
                 self._head(path)
             except ClientError as error:
-                if _code(error) in {"404", "NoSuchKey"}:
+                if _code(error) in _S3_MISSING:
                     return False
                 raise
             return True
@@ -420,8 +427,8 @@ class _S3(Storage):
             PartialCredentialsError,
         )
 
-        def fault(said: str, remedy: str) -> StorageError:
-            return StorageError(f"{self.url}: cannot {doing}: {said}; {remedy}")
+        def fault(said: str, remedy: str, kind: type[StorageError] = StorageError) -> StorageError:
+            return kind(f"{self.url}: cannot {doing}: {said}; {remedy}")
 
         with _folder_errors(self.url, doing):
             try:
@@ -429,7 +436,8 @@ class _S3(Storage):
             except ClientError as error:
                 code, reason = _code(error), error.response["Error"].get("Message")
                 said = f"the server said {code}" + (f", {reason}" if reason else "")
-                raise fault(said, _S3_REMEDIES.get(code, "look into the server's log")) from error
+                kind = MissingError if code in _S3_MISSING else StorageError
+                raise fault(said, _S3_REMEDIES.get(code, "look into the server's log"), kind) from error
             except (NoCredentialsError, PartialCredentialsError) as error:
                 raise fault(str(error), "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE") from error
             except (ConnectionError, HTTPClientError) as error:

@@ -9,10 +9,11 @@ import polars as pl
 from crm_assets.calendar import Month
 from crm_assets.defs.model import WIN_MODEL
 from crm_assets.defs.monitoring import DRIFT
+from crm_assets.defs.provenance import DOCUMENTS
 from crm_assets.defs.scoring import FORECAST, SCORES
 from crm_assets.errors import LakeError
 from crm_assets.history.snapshots import SNAPSHOTS
-from crm_assets.lake.lake import Lake
+from crm_assets.lake import Lake
 
 if TYPE_CHECKING:
     from crm_assets.defs.platform import Platform
@@ -25,16 +26,14 @@ _SHOWN = ("opportunity_id", "sales_agent", "product", "age_days", "probability",
 
 def scores_of(lake: Lake, month: Month) -> pl.DataFrame:
     """The month's scores, most expected value first. Raises LakeError when the lake does not hold them."""
-    rows = pl.read_parquet(lake.table_path(SCORES.name, str(month)))
+    rows = pl.read_parquet(lake.table_path(SCORES.name, month))
     return rows.sort(["expected_value", "opportunity_id"], descending=[True, False])
 
 
 def month_of_scores(settings: Settings, month: Month | None) -> tuple[Lake, Month]:
-    """The lake, and `month` or the newest month with scores. Raises LakeError when there is no lake or no such month."""
+    """The lake, and `month` or the newest with scores. Raises LakeError when there is no lake or no such month."""
     url = settings.dataset_url
-    if not Lake.is_there(url):
-        raise LakeError(f"{url} holds no lake: make one with crm-assets run --source {settings.source_url}")
-    lake = Lake.open(url, source=None, create=False)
+    lake = Lake.open(url, create=False)
     held = lake.months(SCORES.name)
     if not held:
         raise LakeError(f"{url} holds no scores: make them with crm-assets run --source {settings.source_url}")
@@ -45,14 +44,14 @@ def month_of_scores(settings: Settings, month: Month | None) -> tuple[Lake, Mont
 
 def summary(platform: Platform, month: Month) -> dict[str, Any]:
     """What to show of `month`, as plain values: top deals, forecast, champion, quality and places."""
-    lake, key = platform.lake, str(month)
-    model = pl.read_parquet(lake.table_path(WIN_MODEL.name, key)).row(0, named=True)
-    forecast = pl.read_parquet(lake.table_path(FORECAST.name, key)).filter(pl.col("level") == "total")
+    lake = platform.lake
+    model = pl.read_parquet(lake.table_path(WIN_MODEL.name, month)).row(0, named=True)
+    forecast = pl.read_parquet(lake.table_path(FORECAST.name, month)).filter(pl.col("level") == "total")
     drift, taken = platform.manifest(DRIFT.name, month), platform.manifest(SNAPSHOTS.name, month)
     rows = scores_of(lake, month)
     return {
         "source": platform.source.url,
-        "month": key,
+        "month": str(month),
         "open_opportunities": rows.height,
         "top": rows.select(_SHOWN).head(TOP).to_dicts(),
         "forecast": forecast.row(0, named=True) if forecast.height else None,
@@ -60,7 +59,7 @@ def summary(platform: Platform, month: Month) -> dict[str, Any]:
         "model": {name: model[name] for name in ("status", "reason")},
         "quality": dict(taken.notes) if taken else {},
         "drift": dict(drift.notes) if drift else {},
-        "drift_report": lake.location(DRIFT.name, key, "html") if "html" in lake.documents(DRIFT.name, key) else None,
+        "drift_report": lake.location(DRIFT.name, month, "html") if drift and drift.notes.get(DOCUMENTS) else None,
         "lake": platform.settings.dataset_url,
     }
 
@@ -132,8 +131,8 @@ def print_summary(shown: dict[str, Any], result: RunResult) -> None:
 def _print_quality(quality: dict[str, Any]) -> None:
     import click
 
-    faults = [f"{count} quarantined ({reason})" for reason, count in quality.get("quarantine_reasons", {}).items()]
-    faults += [f"{count} mended ({spelling})" for spelling, count in quality.get("misspelled", {}).items()]
+    faults = [f"quarantined {fault}" for fault in quality.get("quarantine_reasons", [])]
+    faults += [f"mended {fault}" for fault in quality.get("misspelled", [])]
     if quality.get("without_account"):
         faults.append(f"{quality['without_account']} without an account")
     if quality:
@@ -146,8 +145,9 @@ def _print_forecast(forecast: dict[str, Any] | None, deals: int) -> None:
 
     if forecast:
         click.echo(
-            f"Forecast for {forecast['forecast_month']}: {forecast['expected_revenue']:,.0f} USD from {deals:,} open deals "
-            f"(80 % interval {forecast['low_80']:,.0f} to {forecast['high_80']:,.0f}), {forecast['expected_wins']:.0f} wins."
+            f"Forecast for {forecast['forecast_month']}: {forecast['expected_revenue']:,.0f} USD from {deals:,} open "
+            f"deals (80 % interval {forecast['low_80']:,.0f} to {forecast['high_80']:,.0f}), "
+            f"{forecast['expected_wins']:.0f} wins."
         )
 
 
@@ -159,9 +159,9 @@ def _print_champion(champion: dict[str, Any]) -> None:
     if figures["brier"] is not None:
         click.echo(
             f"Its recipe over the last {figures['test_months']} months, each predicted before it was known: "
-            f"AUC {figures['auc']:.3f}, average precision {figures['average_precision']:.3f}, Brier {figures['brier']:.4f} "
-            f"(win rate by quarter position {figures['base_rate_brier']:.4f}, by age as well "
-            f"{figures['age_table_brier']:.4f}), calibration error {figures['calibration_error']:.3f}."
+            f"AUC {figures['auc']:.3f}, average precision {figures['average_precision']:.3f}, "
+            f"Brier {figures['brier']:.4f} (win rate by quarter position {figures['base_rate_brier']:.4f}, "
+            f"by age as well {figures['age_table_brier']:.4f}), calibration error {figures['calibration_error']:.3f}."
         )
 
 

@@ -40,7 +40,7 @@ def contract_verdict(platform: Platform, table: Table, month: Month) -> Verdict:
     """
     import pandera.errors
 
-    path = platform.lake.table_path(f"raw/{table.name}", str(month))
+    path = platform.lake.table_path(f"raw/{table.name}", month)
     rows = pl.scan_parquet(path)
     try:
         if table is SALES_PIPELINE:
@@ -57,25 +57,26 @@ def contract_verdict(platform: Platform, table: Table, month: Month) -> Verdict:
 def quarantine_verdict(platform: Platform, month: Month) -> Verdict:
     """Whether the share of quarantined rows is within the limit of `CRM_QUARANTINE_LIMIT`."""
     lake, limit = platform.lake, platform.settings.quarantine_limit
-    bad, rows = (lake.manifest(name, str(month)) for name in (QUARANTINE.name, f"raw/{SALES_PIPELINE.name}"))
+    bad, rows = (lake.manifest(name, month) for name in (QUARANTINE.name, f"raw/{SALES_PIPELINE.name}"))
     quarantined, total = (manifest.rows or 0 if manifest else 0 for manifest in (bad, rows))
     share = quarantined / total if total else 0.0
     figures = {"quarantined": quarantined, "rows": total, "share": share, "limit": limit}
     if share <= limit:
         return Verdict(None, figures)
-    reasons = pl.read_parquet(lake.table_path(QUARANTINE.name, str(month)))["reasons"].value_counts(sort=True).head(5)
+    reasons = pl.read_parquet(lake.table_path(QUARANTINE.name, month))["reasons"].value_counts(sort=True).head(5)
     found = ", ".join(f"{reason} ({count})" for reason, count in reasons.iter_rows())
     return Verdict(
         f"{quarantined} of {total} rows of sales_pipeline ({share:.1%}) of {month} are bad, the limit is {limit:.1%}: "
-        f"{found}; see {lake.location(QUARANTINE.name, str(month))}, mend the source or raise CRM_QUARANTINE_LIMIT",
+        f"{found}; see {lake.location(QUARANTINE.name, month)}, mend the source or raise CRM_QUARANTINE_LIMIT",
         figures,
     )
 
 
 def quality_verdict(platform: Platform, month: Month) -> Verdict:
     """Whether the snapshot's quality score is high enough."""
-    manifest = platform.lake.manifest(SNAPSHOTS.name, str(month))
+    manifest = platform.lake.manifest(SNAPSHOTS.name, month)
     score = manifest.notes["quality_score"] if manifest else 0.0
+    assert isinstance(score, float | int)
     low = score < LOWEST_QUALITY
     return Verdict(f"quality score {score:.2f} of {month} is below {LOWEST_QUALITY}" if low else None, {"score": score})
 
@@ -83,8 +84,8 @@ def quality_verdict(platform: Platform, month: Month) -> Verdict:
 def features_verdict(platform: Platform, month: Month) -> Verdict:
     """Whether every opportunity of the book has one row of features, none of them infinite or without an age."""
     lake = platform.lake
-    in_book = pl.scan_parquet(lake.table_path(SNAPSHOTS.name, str(month))).filter(pl.col("in_book"))
-    rows = pl.scan_parquet(lake.table_path(FEATURE_TABLE.name, str(month)))
+    in_book = pl.scan_parquet(lake.table_path(SNAPSHOTS.name, month)).filter(pl.col("in_book"))
+    rows = pl.scan_parquet(lake.table_path(FEATURE_TABLE.name, month))
     book, unmatched = pl.collect_all(
         [in_book.select(pl.len()), in_book.join(rows, on="opportunity_id", how="anti").select(pl.len())]
     )
@@ -107,7 +108,7 @@ def features_verdict(platform: Platform, month: Month) -> Verdict:
 
 def model_verdict(platform: Platform, month: Month) -> Verdict:
     """Whether the month's recipe beat the win rate by quarter position out of time."""
-    row = pl.read_parquet(platform.lake.table_path(WIN_MODEL.name, str(month))).row(0, named=True)
+    row = pl.read_parquet(platform.lake.table_path(WIN_MODEL.name, month)).row(0, named=True)
     skill = row["skill_vs_base_rate"]
     figures = {name: row[name] for name in ("status", "brier", "base_rate_brier", "skill_vs_base_rate") if row[name]}
     if skill is not None and skill <= 0:
@@ -120,10 +121,10 @@ def model_verdict(platform: Platform, month: Month) -> Verdict:
 def scores_verdict(platform: Platform, month: Month) -> Verdict:
     """Whether the whole book was scored, with probabilities between 0 and 1."""
     lake = platform.lake
-    manifest, book = lake.manifest(SCORES.name, str(month)), lake.manifest(FEATURE_TABLE.name, str(month))
+    manifest, book = lake.manifest(SCORES.name, month), lake.manifest(FEATURE_TABLE.name, month)
     if manifest and manifest.notes.get("status") == NO_CHAMPION:
         return Verdict(None, {"status": NO_CHAMPION})
-    probability = pl.read_parquet(lake.table_path(SCORES.name, str(month)), columns=["probability"])["probability"]
+    probability = pl.read_parquet(lake.table_path(SCORES.name, month), columns=["probability"])["probability"]
     outside = int((~probability.is_between(0, 1)).sum())
     figures = {"scored": len(probability), "book": (book.rows if book else None) or 0, "outside": outside}
     if outside or figures["scored"] != figures["book"]:
@@ -133,11 +134,11 @@ def scores_verdict(platform: Platform, month: Month) -> Verdict:
 
 def drift_verdict(platform: Platform, month: Month) -> Verdict:
     """Whether the month's drift level is HIGH."""
-    manifest = platform.lake.manifest(DRIFT.name, str(month))
+    manifest = platform.lake.manifest(DRIFT.name, month)
     notes = manifest.notes if manifest else {}
     high = notes.get("level") == "HIGH"
     return Verdict(
-        f"drift of {month} is HIGH: see {platform.lake.location(DRIFT.name, str(month), 'html')}" if high else None,
+        f"drift of {month} is HIGH: see {platform.lake.location(DRIFT.name, month, 'html')}" if high else None,
         {name: notes[name] for name in ("status", "level") if name in notes},
     )
 

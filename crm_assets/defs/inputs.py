@@ -62,20 +62,20 @@ class Inputs:
         gap = [str(m) for m in wanted if m not in held]
         if gap:
             raise LakeError(
-                f"months out of order: {self._asset.name} of {month} needs {asset} of {gap[0]}, which is not in the lake; "
-                f"run --months {gap[0]}:{self.last_month}"
+                f"months out of order: {self._asset.name} of {month} needs {asset} of {gap[0]}, which is not in the "
+                f"lake; run --months {gap[0]}:{self.last_month}"
             )
         return wanted
 
     def engine_frames(self, *assets: str, month: Month) -> tuple[nw.LazyFrame[Any], ...]:
         """The month's tables of several assets, lazy, on one engine chosen by the size of the month's pipeline."""
         engine = self._engine(month)
-        return tuple(engine.scan(self._platform.lake.table_path(asset, str(month))) for asset in assets)
+        return tuple(engine.scan(self._platform.lake.table_path(asset, month)) for asset in assets)
 
     def engine_frames_of(self, asset: str, months: Sequence[Month]) -> tuple[nw.LazyFrame[Any], ...]:
         """Several months of one asset, lazy, on one engine chosen by the size of the last month's pipeline."""
         engine = self._engine(months[-1])
-        return tuple(engine.scan(self._platform.lake.table_path(asset, str(month))) for month in months)
+        return tuple(engine.scan(self._platform.lake.table_path(asset, month)) for month in months)
 
     def _engine(self, month: Month) -> Engine:
         manifest = self._platform.manifest(f"raw/{SALES_PIPELINE.name}", month)
@@ -83,7 +83,7 @@ class Inputs:
 
     def frame(self, asset: str, month: Month) -> pl.DataFrame:
         """One month of an asset, read."""
-        return pl.read_parquet(self._platform.lake.table_path(asset, str(month)))
+        return pl.read_parquet(self._platform.lake.table_path(asset, month))
 
     def history(self, asset: str, month: Month) -> pl.DataFrame:
         """Every month of an asset up to `month`, one below the other. Raises LakeError when there is none."""

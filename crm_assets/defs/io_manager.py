@@ -12,8 +12,9 @@ from crm_assets.calendar import Month
 from crm_assets.defs.assets import MonthsToMake
 from crm_assets.defs.monthly import Made, MonthlyAsset
 from crm_assets.defs.platform import Platform
-from crm_assets.defs.provenance import current
-from crm_assets.lake.manifest import Manifest
+from crm_assets.defs.provenance import DOCUMENTS, current
+from crm_assets.lake import Manifest
+from crm_assets.lake.lake import Notes
 
 _PREVIEW_ROWS, _PREVIEW_COLUMNS = 5, 12
 
@@ -41,21 +42,17 @@ class LakeIOManager(dg.IOManager):
 def store(platform: Platform, asset: MonthlyAsset, month: Month, made: Made) -> Manifest:
     """Write what was made for a month and its manifest. Raises LakeError when it does not fit the asset's contract."""
     made_from = current(platform, asset, month)
-    common: dict[str, Any] = {
-        "code_version": made_from.code_version,
-        "inputs": made_from.inputs,
-        "settings": made_from.settings,
-    }
     for suffix, content in made.documents.items():
-        platform.lake.write_document(asset.name, str(month), suffix, content, **common)
+        platform.lake.write_document(asset.name, month, suffix, content, provenance=made_from)
+    notes: Notes = {**made.notes, **({DOCUMENTS: [*made.documents]} if made.documents else {})}
     manifest = platform.lake.write_table(
         asset.name,
-        str(month),
+        month,
         made.frame,
         asset.table,
         sink=platform.engine_of(made.frame).sink,
-        notes=dict(made.notes),
-        **common,
+        provenance=made_from,
+        notes=notes,
     )
     platform.forget_manifest(asset.name, month)
     return manifest
@@ -65,11 +62,11 @@ def shown_metadata(
     platform: Platform, asset: MonthlyAsset, month: Month, made: Made, manifest: Manifest
 ) -> dict[str, Any]:
     """Row count, place, hash, preview, figures and plots of one month."""
-    lake, key = platform.lake, str(month)
-    head = pl.scan_parquet(lake.table_path(asset.name, key)).head(_PREVIEW_ROWS).collect()
+    lake = platform.lake
+    head = pl.scan_parquet(lake.table_path(asset.name, month)).head(_PREVIEW_ROWS).collect()
     metadata: dict[str, Any] = {
         "dagster/row_count": manifest.rows,
-        "dagster/uri": lake.location(asset.name, key),
+        "dagster/uri": lake.location(asset.name, month),
         "sha256": manifest.sha256,
         "size_bytes": manifest.size_bytes,
         "preview": dg.MetadataValue.md(_markdown(head)),
@@ -79,7 +76,7 @@ def shown_metadata(
             continue
         metadata[name] = dg.MetadataValue.json(value) if isinstance(value, list | dict) else value
     for suffix in made.documents:
-        metadata[f"{suffix}_report"] = dg.MetadataValue.path(lake.location(asset.name, key, suffix))
+        metadata[f"{suffix}_report"] = dg.MetadataValue.path(lake.location(asset.name, month, suffix))
     for title, image in made.plots.items():
         encoded = base64.b64encode(image).decode()
         metadata[title] = dg.MetadataValue.md(f"![{title}](data:image/png;base64,{encoded})")

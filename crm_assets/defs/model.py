@@ -11,7 +11,7 @@ from crm_assets.calendar import Month
 from crm_assets.contracts import Column, Kind, Table
 from crm_assets.defs.inputs import Inputs
 from crm_assets.defs.monthly import Made, history_of, month_before, monthly_asset
-from crm_assets.features.registry import CATEGORICAL, FEATURE_NAMES, FEATURE_TABLE
+from crm_assets.features.registry import CATEGORICAL, FEATURE_TABLE, WIN_MODEL_FEATURES
 from crm_assets.history.outcomes import OUTCOMES
 
 if TYPE_CHECKING:
@@ -104,6 +104,7 @@ def rolling_origin(inputs: Inputs) -> RollingOrigin:
 
     last = inputs.last_month
     parameters = training_parameters(inputs)
+    categories = [name for name in WIN_MODEL_FEATURES if name in CATEGORICAL]
     made_from = tuple(
         inputs.fingerprint(name, month)
         for name in (FEATURE_TABLE.name, OUTCOMES.name)
@@ -114,7 +115,7 @@ def rolling_origin(inputs: Inputs) -> RollingOrigin:
         rows = training_rows(inputs, last).to_pandas()
         return RollingOrigin(
             rows,
-            lambda matured: WinModel.fit(matured, FEATURE_NAMES, CATEGORICAL, parameters),
+            lambda matured: WinModel.fit(matured, WIN_MODEL_FEATURES, categories, parameters),
             min_wins=inputs.settings.min_training_wins,
         )
 

@@ -1,7 +1,7 @@
 """What a monthly asset is: one pure function from the months it needs to the month it makes.
 
-An asset is declared once, by `monthly_asset`. Dagster's lineage and partition mappings, the inputs recorded in the lake and
-the question whether a month is up to date are all answered from that declaration.
+An asset is declared once, by `monthly_asset`. Dagster's lineage and partition mappings, the inputs recorded in the
+lake and the question whether a month is up to date are all answered from that declaration.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import narwhals as nw
 
     from crm_assets.defs.inputs import Inputs
+    from crm_assets.lake.lake import DocumentSuffix
 
 HISTORY_MONTHS = 60
 """How far back an asset reads that learns from history."""
@@ -60,7 +61,7 @@ class Made:
 
     frame: nw.LazyFrame[Any]
     notes: Mapping[str, Any] = field(default_factory=dict)
-    documents: Mapping[str, bytes] = field(default_factory=dict)
+    documents: Mapping[DocumentSuffix, bytes] = field(default_factory=dict)
     plots: Mapping[str, bytes] = field(default_factory=dict)
     extra_inputs: Mapping[str, str] = field(default_factory=dict)
 

@@ -10,8 +10,7 @@ import narwhals as nw
 
 from crm_assets.calendar import Month
 from crm_assets.engines import Engine, choose_engine, open_engine
-from crm_assets.lake.lake import Lake
-from crm_assets.lake.manifest import Manifest
+from crm_assets.lake import Lake, Manifest
 from crm_assets.settings import Settings
 from crm_assets.sources import Source, open_source
 
@@ -55,7 +54,7 @@ class Platform:
         """Manifest of one month of an asset, None when the lake does not hold it; read once, until it is forgotten."""
         key = (asset, month)
         if key not in self._manifests:
-            self._manifests[key] = self.lake.manifest(asset, str(month))
+            self._manifests[key] = self.lake.manifest(asset, month)
         return self._manifests[key]
 
     def forget_manifest(self, asset: str, month: Month) -> None:

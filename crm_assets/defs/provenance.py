@@ -7,14 +7,16 @@ from collections.abc import Iterable
 from crm_assets.calendar import Month
 from crm_assets.defs.monthly import MonthlyAsset
 from crm_assets.defs.platform import Platform
-from crm_assets.lake.manifest import Manifest
-from crm_assets.lake.staleness import Current, Stale, staleness
+from crm_assets.lake import Manifest, Provenance, Stale, judge
 
 SOURCE = "source"
 """Name among the inputs of the source itself."""
 
+DOCUMENTS = "documents"
+"""Note that lists the documents stored beside a table."""
 
-def current(platform: Platform, asset: MonthlyAsset, month: Month) -> Current:
+
+def current(platform: Platform, asset: MonthlyAsset, month: Month) -> Provenance:
     """Code, settings and input hashes that the month would be made from now."""
     inputs = {}
     for needs in asset.needs:
@@ -25,7 +27,7 @@ def current(platform: Platform, asset: MonthlyAsset, month: Month) -> Current:
     if asset.source_fingerprint:
         inputs[SOURCE] = platform.source.fingerprint(month)
     settings = platform.settings.model_dump(mode="json", include=set(asset.settings))
-    return Current(code_version=asset.code_version, inputs=inputs, settings=settings)
+    return Provenance(code_version=asset.code_version, inputs=inputs, settings=settings)
 
 
 def stale_months(
@@ -53,6 +55,14 @@ def _reason(platform: Platform, asset: MonthlyAsset, month: Month, stale: dict[M
             if needs.asset in stale.get(needed, {}):
                 return f"{needs.asset} of {needed} is out of date"
     manifest: Manifest | None = platform.manifest(asset.name, month)
-    intact = manifest is not None and platform.lake.is_intact(asset.name, str(month))
-    verdict = staleness(manifest, current(platform, asset, month), intact=intact)
+    verdict = judge(manifest, current(platform, asset, month), intact=_is_intact(platform, manifest, month))
     return verdict.reason if isinstance(verdict, Stale) else None
+
+
+def _is_intact(platform: Platform, manifest: Manifest | None, month: Month) -> bool:
+    """Whether the month's table, and every document that was stored with it, are as they were written."""
+    if manifest is None:
+        return False
+    documents = manifest.notes.get(DOCUMENTS, [])
+    suffixes = ["parquet", *(documents if isinstance(documents, list) else [])]
+    return all(platform.lake.is_intact(manifest.asset, month, str(suffix)) for suffix in suffixes)

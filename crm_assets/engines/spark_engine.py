@@ -1,4 +1,4 @@
-"""PySpark, for when one machine is outgrown; local mode unless `SPARK_REMOTE` or a cluster's configuration says otherwise."""
+"""PySpark, for when one machine is outgrown; local mode unless Spark's own configuration says otherwise."""
 
 from __future__ import annotations
 

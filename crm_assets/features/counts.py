@@ -57,7 +57,7 @@ def week_of(frame: nw.LazyFrame[Any], column: str) -> nw.Expr:
 
 
 def _cohorts(snapshots: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
-    """Per region and engage week: opportunities engaged from the week before to the week after, and those still open."""
+    """Per region and engage week: opportunities engaged from the week before to the week after; those still open."""
     engaged = snapshots.filter(~nw.col("engage_date").is_null())
     weekly = (
         engaged.with_columns(week_of(engaged, "engage_date").alias("week"))
@@ -79,9 +79,9 @@ def counted_book(snapshots: nw.LazyFrame[Any], closings: nw.LazyFrame[Any], mont
         month: that month.
 
     Returns:
-        One row per opportunity in the book: the snapshot's columns; per group g of `GROUPS` and for `all`: g_won, g_lost,
-        g_won_recent, g_lost_recent (deals, last 90 days), g_days_to_close (sum, days), g_open, g_engaged_100, g_open_100,
-        g_engaged_138, g_open_138 (opportunities); cohort_engaged, cohort_open; agent_last_close (date); week.
+        One row per opportunity in the book: the snapshot's columns; per group g of `GROUPS` and for `all`: g_won,
+        g_lost, g_won_recent, g_lost_recent (deals, last 90 days), g_days_to_close (sum, days), g_open, g_engaged_100,
+        g_open_100, g_engaged_138, g_open_138 (opportunities); cohort_engaged, cohort_open; agent_last_close; week.
     """
     rows = book(snapshots)
     rows = rows.with_columns(week_of(rows, "engage_date").alias("week"))

@@ -82,4 +82,4 @@ def check_features(features: Iterable[Feature], readable: dict[str, Table] = REA
 
 
 STAGE_OF_OTHERS = frozenset({f"{SNAPSHOTS.name}.deal_stage"})
-"""Known at close in the CRM, but in a snapshot it is the stage as of the month-end: counting it over a group is safe."""
+"""Known at close in the CRM, but in a snapshot it is the stage as of the month-end: counting it is safe."""

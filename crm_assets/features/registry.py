@@ -95,7 +95,7 @@ def _group_features(prefix: str) -> tuple[Feature, ...]:
         ),
         Feature(
             f"{prefix}_close_rate_recent",
-            f"Deals the {prefix} closed in the last {RECENT_DAYS} days, as a share of those and the open ones, smoothed",
+            f"Deals the {prefix} closed in {RECENT_DAYS} days, as a share of those and the open ones, smoothed",
             Kind.FLOAT,
             (*recent, f"{_OWN}.in_book"),
             _close_rate(prefix),
@@ -214,6 +214,15 @@ _FEATURES = (
 
 FEATURES: tuple[Feature, ...] = check_features(_FEATURES)
 FEATURE_NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
+WIN_MODEL_FEATURES: tuple[str, ...] = (
+    "age_days",
+    "next_quarter_position",
+    "cohort_share_open",
+    "cohort_size",
+    "agent_share_open_100",
+    "agent_share_open_138",
+)
+"""What the win model learns from. A few months of history carry no more: with every feature it is worse out of time."""
 CATEGORICAL: tuple[str, ...] = tuple(feature.name for feature in FEATURES if feature.categorical)
 
 FEATURE_TABLE = Table(

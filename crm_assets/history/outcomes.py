@@ -39,8 +39,8 @@ def outcomes(previous: nw.LazyFrame[Any], current: nw.LazyFrame[Any]) -> nw.Lazy
         previous: snapshot of the month before.
         current: snapshot of this month.
 
-    An opportunity of the earlier book that the later snapshot lacks (deleted, merged, quarantined) has no row: nothing is
-    known of its outcome, so it stays censored and is never counted as lost.
+    An opportunity of the earlier book that the later snapshot lacks (deleted, merged, quarantined) has no row: nothing
+    is known of its outcome, so it stays censored and is never counted as lost.
     """
     stage = nw.col("deal_stage")
     outcome = (

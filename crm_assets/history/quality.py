@@ -1,8 +1,8 @@
 """The quality score of a month's pipeline, and what it was made of.
 
 score = 0.6 * valid + 0.2 * spelled + 0.2 * filled, each a share of the month's rows:
-valid, not quarantined; spelled, with no known wrong spelling; filled, with an account. Where the account cannot be known
-(a late export rolled back), filled is left out and the other weights are scaled up to one.
+valid, not quarantined; spelled, with no known wrong spelling; filled, with an account. Where the account cannot be
+known (a late export rolled back), filled is left out and the other weights are scaled up to one.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ class PipelineQuality:
         return sum(weight * share for weight, share in parts) / sum(weight for weight, _ in parts)
 
     def as_notes(self) -> dict[str, Any]:
-        """The counts and the score as plain values."""
+        """The counts and the score as plain values, faults as sentences."""
         return {
             "quality_score": round(self.score, 4),
             "rows_in_source": self.rows,
             "quarantined": self.quarantined,
-            "quarantine_reasons": dict(self.reasons),
-            "misspelled": dict(self.misspelled),
+            "quarantine_reasons": [f"{count} {reason}" for reason, count in self.reasons.items()],
+            "misspelled": [f"{count} {spelling}" for spelling, count in self.misspelled.items()],
             "without_account": self.without_account,
         }
 

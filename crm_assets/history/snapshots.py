@@ -1,4 +1,4 @@
-"""Opportunity snapshots: what the CRM knew of every opportunity at a month-end, cleaned; and the rows that could not be."""
+"""Opportunity snapshots: what the CRM knew of every opportunity at a month-end, cleaned; and the rows kept out."""
 
 from __future__ import annotations
 

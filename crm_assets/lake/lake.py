@@ -1,292 +1,312 @@
-"""The lake: one source's tables and documents by asset and month, each stored whole or not at all."""
+"""The lake of one source: every table and document it holds is whole, fits its contract and says what it was made from.
+
+The file of an asset's month is `<asset>/<month>.parquet`, or `.html` and the like for a document; its manifest,
+`<asset>/<month>.manifest.json` or `<asset>/<month>.html.manifest.json`, is written after it. Where the two disagree,
+a write was interrupted: readers refuse the file and the month counts as stale.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self, TypeAlias, TypeVar
 
 import narwhals as nw
-import polars as pl
-import pyarrow.parquet as pq
 
 from crm_assets import __version__
-from crm_assets.contracts import Kind, Table
+from crm_assets.calendar import Month
+from crm_assets.contracts import Table
 from crm_assets.errors import LakeError
-from crm_assets.lake.manifest import Manifest
-from crm_assets.storage import Storage, StorageError, open_storage, sha256_of
+from crm_assets.lake.enforcement import checked_rows, fitted_to
+from crm_assets.lake.manifest import Manifest, Provenance, Scalar
+from crm_assets.storage import MissingError, Storage, open_storage, sha256_of
 
 MARKER = "LAKE.json"
 FORMAT = 1
-"""Counts up when a lake of an earlier format can no longer be read."""
 
-_TABLE = re.compile(r"(?P<asset>.+)/(?P<month>\d{4}-\d{2})\.parquet")
-_NARWHALS = {
-    Kind.STRING: nw.String(),
-    Kind.INTEGER: nw.Int64(),
-    Kind.FLOAT: nw.Float64(),
-    Kind.BOOLEAN: nw.Boolean(),
-    Kind.DATE: nw.Date(),
-}
+DocumentSuffix: TypeAlias = Literal["html", "json", "md", "png"]
+Sink: TypeAlias = Callable[[nw.LazyFrame[Any], Path], None]
+Notes: TypeAlias = Mapping[str, Scalar | list[Scalar]]
 
-Sink = Callable[["nw.LazyFrame[Any]", Path], None]
-"""Computes a lazy frame and writes it to one Parquet file."""
+_T = TypeVar("_T")
+_PARQUET = "parquet"
+_MANIFEST = re.compile(r"(?P<asset>.+)/(?P<month>\d{4}-\d\d)(\.\w+)?\.manifest\.json")
+_WAITS_SECONDS = (0, 0.05, 0.1, 0.2, 0.4, 0.8)
+"""How long a reader waits for a writer that has replaced a file and not yet its manifest."""
 
 
 class Lake:
-    """Tables and documents of one source. Open it with `Lake.open`.
+    """The tables and documents of one source, by asset and month.
 
-    Args:
-        storage: the folder or bucket prefix it is in.
+    Every method raises StorageError when the place cannot be reached.
     """
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
-
-    @property
-    def url(self) -> str:
-        """Where it is."""
-        return self._storage.url
+        self.url = storage.url
 
     @classmethod
-    def open(cls, url: str, *, source: str | None, create: bool) -> Self:
-        """The lake at `url`.
+    def open(cls, dataset_url: str, *, source: str | None = None, create: bool) -> Self:
+        """The lake at a folder or `s3://bucket/prefix`, after a look at its marker `LAKE.json`.
 
         Args:
-            url: folder or `s3://bucket/prefix`.
-            source: canonical URL of the source whose tables it holds; None for whichever it is.
-            create: make a lake there if there is none.
+            dataset_url: `Settings.dataset_url`.
+            source: canonical URL of the source the lake must belong to; None does not look.
+            create: start a lake where there is nothing yet; needs `source`.
 
-        Raises:
-            LakeError: there is no lake, something else is there, or it belongs to another format or source. Nothing is
-                changed then.
+        Raises LakeError when there is no lake, when the place holds something else, or when the lake has another
+        format or source. Nothing is changed then.
         """
+        if create and source is None:
+            raise ValueError("a new lake belongs to a source")
         try:
-            storage = open_storage(url, create=create)
-            files = storage.list() if not storage.exists(MARKER) else [MARKER]
-        except StorageError as error:
-            raise LakeError(str(error)) from error
-        if MARKER in files:
-            _check_marker(storage, source)
-        elif files:
-            raise LakeError(
-                f"{url} holds other files ({files[0]} and so on) and no {MARKER}: it is no lake; choose another CRM_LAKE_URL"
-            )
-        elif not create:
-            raise LakeError(f"{url} holds no lake: make one with crm-assets run")
-        else:
+            storage = open_storage(dataset_url, create=create)
+        except MissingError:
+            raise _no_lake(dataset_url) from None
+        if not storage.exists(MARKER):
+            others = storage.list()
+            if others:
+                raise LakeError(
+                    f"{storage.url} holds {len(others)} files ({', '.join(others[:3])}) and no {MARKER}, so it is "
+                    "no lake; choose another CRM_LAKE_URL or CRM_DATASET"
+                )
+            if not create:
+                raise _no_lake(storage.url)
             marker = {"format": FORMAT, "written_by": __version__, "source": source}
-            storage.write_bytes(MARKER, json.dumps(marker, indent=2).encode())
+            storage.write_bytes(MARKER, (json.dumps(marker, indent=2, ensure_ascii=False) + "\n").encode())
+        # Read back, in case two processes with different sources started the lake at once.
+        _check_marker(storage, source)
         return cls(storage)
-
-    @staticmethod
-    def is_there(url: str) -> bool:
-        """Whether a lake is at `url`. Raises LakeError when the place cannot be reached at all."""
-        if not url.startswith("s3://") and not Path(url).exists():
-            return False
-        try:
-            return open_storage(url).exists(MARKER)
-        except StorageError as error:
-            raise LakeError(str(error)) from error
 
     def write_table(
         self,
         asset: str,
-        month: str,
+        month: Month,
         frame: nw.LazyFrame[Any],
         table: Table,
         *,
         sink: Sink,
-        code_version: str,
-        inputs: Mapping[str, str],
-        settings: Mapping[str, Any],
-        notes: Mapping[str, Any],
+        provenance: Provenance,
+        notes: Notes | None = None,
     ) -> Manifest:
-        """Compute a month of a table and store it with its manifest.
+        """Compute `frame` and store it as the table of an asset's month.
 
-        The contract's columns are taken in its order and cast to its types, because engines disagree on the type of a
-        sum or of a column without values; then the written file is checked.
+        Args:
+            asset: name of the asset, which may hold slashes.
+            month: the monthly partition.
+            frame: has at least the contract's columns, of types that go into the contract's without loss.
+            table: the contract; its columns are stored, in its order and of its types.
+            sink: computes a frame and writes it to one Parquet file, as engines do.
+            provenance: what the table was made from.
+            notes: further facts about it.
 
-        Raises:
-            LakeError: the rows do not fit the contract, or the lake cannot be written. What was stored before stays.
+        Raises LakeError when the frame, or the file that `sink` wrote, does not fit the contract. Then, as on any
+        other error before the file is complete, what is stored stays as it was.
         """
-        lacking = sorted(set(table.column_names) - set(frame.collect_schema().names()))
-        if lacking:
-            raise LakeError(f"{asset} of {month} lacks {', '.join(lacking)}, which its contract demands")
-        columns = [nw.col(column.name).cast(_NARWHALS[column.kind]) for column in table.columns]
-        with tempfile.TemporaryDirectory(prefix="crm-assets-") as folder:
-            file = Path(folder) / f"{month}.parquet"
-            sink(frame.select(*columns), file)
-            rows = _checked_rows(file, table, f"{asset} of {month}")
-            path = f"{asset}/{month}.parquet"
-            manifest = Manifest(
-                asset=asset,
-                month=month,
-                path=path,
+        path = _path(asset, month, _PARQUET)
+        place = self._storage.location(path)
+        fitted = fitted_to(frame, table, place)
+        with tempfile.TemporaryDirectory(prefix="crm-assets-write-") as folder:
+            local = Path(folder) / f"{month}.parquet"
+            sink(fitted, local)
+            rows = checked_rows(local, table, place)
+            manifest = self._describe(
+                path,
+                asset,
+                month,
                 rows=rows,
-                sha256=sha256_of(file),
-                size_bytes=file.stat().st_size,
-                schema={column.name: column.kind.value for column in table.columns},
-                code_version=code_version,
-                inputs=dict(inputs),
-                settings=dict(settings),
-                notes=dict(notes),
-                written_at=_now(),
+                sha256=sha256_of(local),
+                size_bytes=local.stat().st_size,
+                schema={name: str(dtype) for name, dtype in table.polars_schema().items()},
+                provenance=provenance,
+                notes=notes,
             )
-            encoded = manifest.to_json()
-            self._put(lambda: self._storage.put_file(file, path))
-        # After the data: a writer that dies in between leaves a manifest whose hash does not match, and the month is made again.
-        self._put(lambda: self._storage.write_bytes(_manifest_path(path), encoded))
-        return manifest
+            self._storage.put_file(local, path)
+        return self._put_manifest(manifest, _PARQUET)
 
     def write_document(
         self,
         asset: str,
-        month: str,
-        suffix: str,
+        month: Month,
+        suffix: DocumentSuffix,
         data: bytes,
         *,
-        code_version: str,
-        inputs: Mapping[str, str],
-        settings: Mapping[str, Any],
+        provenance: Provenance,
+        notes: Notes | None = None,
     ) -> Manifest:
-        """Store a document of a month, such as `html`, with its manifest. Raises LakeError when it cannot be written."""
-        import hashlib
-
-        path = f"{asset}/{month}.{suffix}"
-        manifest = Manifest(
-            asset=asset,
-            month=month,
-            path=path,
+        """Store `data` as a document of an asset's month; one asset may have documents of several suffixes."""
+        path = _path(asset, month, suffix)
+        manifest = self._describe(
+            path,
+            asset,
+            month,
             rows=None,
             sha256=hashlib.sha256(data).hexdigest(),
             size_bytes=len(data),
             schema={},
-            code_version=code_version,
-            inputs=dict(inputs),
-            settings=dict(settings),
-            notes={},
-            written_at=_now(),
+            provenance=provenance,
+            notes=notes,
         )
-        self._put(lambda: self._storage.write_bytes(path, data))
-        self._put(lambda: self._storage.write_bytes(_manifest_path(path), manifest.to_json()))
+        self._storage.write_bytes(path, data)
+        return self._put_manifest(manifest, suffix)
+
+    def table(self, asset: str, month: Month) -> tuple[Path, Manifest]:
+        """A local Parquet file with the table of an asset's month, and the manifest of exactly this content.
+
+        The file stays as it is when the month is run again, and is kept while the process lives.
+
+        Raises LakeError when there is no such table, or its content is not the one its manifest describes.
+        """
+        return self._whole(asset, month, _PARQUET, self._storage.local_copy, sha256_of)
+
+    def table_path(self, asset: str, month: Month) -> Path:
+        """The file of `table`."""
+        return self.table(asset, month)[0]
+
+    def document(self, asset: str, month: Month, suffix: DocumentSuffix) -> bytes:
+        """Content of a document. Raises LakeError as `table` does."""
+        return self._whole(
+            asset, month, suffix, self._storage.read_bytes, lambda data: hashlib.sha256(data).hexdigest()
+        )[0]
+
+    def verify(self, asset: str, month: Month, suffix: str = _PARQUET) -> None:
+        """Read a stored file whole. Raises LakeError when it is missing, or not the one its manifest describes."""
+        self._whole(asset, month, suffix, self._storage.local_copy, sha256_of)
+
+    def is_intact(self, asset: str, month: Month, suffix: str = _PARQUET) -> bool:
+        """Whether the file is there and is the one its manifest describes. Raises LakeError on a broken manifest."""
+        manifest = self.manifest(asset, month, suffix)
+        if manifest is None:
+            return False
+        try:
+            return self._storage.fingerprint(manifest.path) == manifest.sha256
+        except MissingError:
+            return False
+
+    def manifest(self, asset: str, month: Month, suffix: str = _PARQUET) -> Manifest | None:
+        """What is known of a stored file; None when nothing was stored. Raises LakeError on a broken manifest."""
+        path = _manifest_path(asset, month, suffix)
+        try:
+            data = self._storage.read_bytes(path)
+        except MissingError:
+            return None
+        location = self._storage.location(path)
+        manifest = Manifest.from_json(data, location)
+        expected = _path(asset, month, suffix)
+        if (manifest.asset, manifest.month, manifest.path) != (asset, str(month), expected):
+            raise LakeError(
+                f"{location} describes {manifest.path} (asset {manifest.asset}, month {manifest.month}), not "
+                f"{expected}; delete it, and run the month again"
+            )
         return manifest
 
-    def table_path(self, asset: str, month: str) -> Path:
-        """A local file with a month of a table. Raises LakeError when the lake does not hold it."""
-        path = f"{asset}/{month}.parquet"
-        try:
-            if self._storage.exists(path):
-                return self._storage.local_copy(path)
-        except StorageError as error:
-            raise LakeError(str(error)) from error
-        raise LakeError(f"{self.url} holds no {asset} of {month}: make it with crm-assets run --months {month}")
-
-    def document(self, asset: str, month: str, suffix: str) -> bytes:
-        """Content of a document. Raises LakeError when the lake does not hold it."""
-        try:
-            return self._storage.read_bytes(f"{asset}/{month}.{suffix}")
-        except StorageError as error:
-            raise LakeError(str(error)) from error
-
-    def documents(self, asset: str, month: str) -> list[str]:
-        """Endings of the documents stored beside a month of a table."""
-        ends = [path.removeprefix(f"{asset}/") for path in self._list(asset)]
-        mine = [end.split(".", 1)[1] for end in ends if end.startswith(f"{month}.")]
-        return sorted(end for end in mine if end != "parquet" and not end.endswith("manifest.json"))
-
-    def location(self, asset: str, month: str, suffix: str = "parquet") -> str:
-        """Full path or URL of a file, for people."""
-        return self._storage.location(f"{asset}/{month}.{suffix}")
-
-    def manifest(self, asset: str, month: str) -> Manifest | None:
-        """Manifest of a month of a table; None when the lake does not hold it."""
-        path = _manifest_path(f"{asset}/{month}.parquet")
-        try:
-            if not self._storage.exists(path):
-                return None
-            return Manifest.from_json(self._storage.read_bytes(path), self._storage.location(path))
-        except StorageError as error:
-            raise LakeError(str(error)) from error
-
-    def is_intact(self, asset: str, month: str) -> bool:
-        """Whether a month of a table has the content hash of its manifest, and so has every document beside it."""
-        try:
-            for suffix in ("parquet", *self.documents(asset, month)):
-                path = f"{asset}/{month}.{suffix}"
-                told = _manifest_path(path)
-                if not (self._storage.exists(path) and self._storage.exists(told)):
-                    return False
-                manifest = Manifest.from_json(self._storage.read_bytes(told), self._storage.location(told))
-                if self._storage.fingerprint(path) != manifest.sha256:
-                    return False
-        except StorageError as error:
-            raise LakeError(str(error)) from error
-        return True
-
     def months(self, asset: str) -> list[str]:
-        """Months of a table that the lake holds, in order."""
-        matches = (_TABLE.fullmatch(path) for path in self._list(asset))
-        return sorted(match["month"] for match in matches if match and match["asset"] == asset)
+        """Months of which the asset has a table or document, in order."""
+        return sorted({month for found, month in self._stored(asset) if found == asset})
 
     def assets(self) -> list[str]:
-        """Assets with at least one month, in alphabetical order."""
-        return sorted({match["asset"] for path in self._list("") if (match := _TABLE.fullmatch(path))})
+        """Names of the assets that have a table or document, in order."""
+        return sorted({asset for asset, _ in self._stored("")})
 
-    def _list(self, prefix: str) -> list[str]:
-        try:
-            return self._storage.list(prefix)
-        except StorageError as error:
-            raise LakeError(str(error)) from error
+    def location(self, asset: str, month: Month, suffix: str = _PARQUET) -> str:
+        """Path or URL of a stored file, for people."""
+        return self._storage.location(_path(asset, month, suffix))
 
-    def _put(self, write: Callable[[], None]) -> None:
-        try:
-            write()
-        except StorageError as error:
-            raise LakeError(str(error)) from error
+    def _stored(self, below: str) -> list[tuple[str, str]]:
+        matches = (_MANIFEST.fullmatch(path) for path in self._storage.list(below))
+        return [(match["asset"], match["month"]) for match in matches if match]
+
+    def _whole(
+        self, asset: str, month: Month, suffix: str, fetch: Callable[[str], _T], digest: Callable[[_T], str]
+    ) -> tuple[_T, Manifest]:
+        """The content of a file, fetched once it agrees with its manifest, and this manifest."""
+        place = self.location(asset, month, suffix)
+        remedy = f"run `crm-assets run --months {month}`"
+        for wait in _WAITS_SECONDS:
+            time.sleep(wait)
+            manifest = self.manifest(asset, month, suffix)
+            if manifest is None:
+                raise LakeError(f"{place}: {asset} has not been made for {month}; {remedy}")
+            try:
+                content = fetch(manifest.path)
+            except MissingError:
+                continue
+            if digest(content) == manifest.sha256:
+                return content, manifest
+        raise LakeError(
+            f"{place}: {asset} of {month} is not the file that its manifest describes, because a write was interrupted "
+            f"or it was changed or deleted since; {remedy}"
+        )
+
+    def _describe(
+        self,
+        path: str,
+        asset: str,
+        month: Month,
+        *,
+        rows: int | None,
+        sha256: str,
+        size_bytes: int,
+        schema: dict[str, str],
+        provenance: Provenance,
+        notes: Notes | None,
+    ) -> Manifest:
+        manifest = Manifest(
+            asset=asset,
+            month=str(month),
+            path=path,
+            rows=rows,
+            sha256=sha256,
+            size_bytes=size_bytes,
+            schema=schema,
+            code_version=provenance.code_version,
+            inputs=dict(provenance.inputs),
+            settings=dict(provenance.settings),
+            notes=dict(notes or {}),
+            written_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        # What could not be read back must not be noticed only after the table has been replaced.
+        return Manifest.from_json(manifest.to_json(), self._storage.location(path))
+
+    def _put_manifest(self, manifest: Manifest, suffix: str) -> Manifest:
+        path = _manifest_path(manifest.asset, Month.parse(manifest.month), suffix)
+        self._storage.write_bytes(path, manifest.to_json())
+        return manifest
 
 
-def _manifest_path(path: str) -> str:
-    return f"{path}.manifest.json"
+def _path(asset: str, month: Month, suffix: str) -> str:
+    return f"{asset}/{month}.{suffix}"
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def _manifest_path(asset: str, month: Month, suffix: str) -> str:
+    return f"{asset}/{month}.manifest.json" if suffix == _PARQUET else f"{asset}/{month}.{suffix}.manifest.json"
+
+
+def _no_lake(url: str) -> LakeError:
+    return LakeError(f"there is no lake at {url} yet; run `crm-assets run`, or correct CRM_LAKE_URL or CRM_DATASET")
 
 
 def _check_marker(storage: Storage, source: str | None) -> None:
+    """Raise LakeError unless the marker is of this format and, if `source` is given, of this source."""
     place = storage.location(MARKER)
+    elsewhere = "choose another CRM_LAKE_URL or CRM_DATASET"
     try:
-        held = json.loads(storage.read_bytes(MARKER))
-        found, belongs_to = held["format"], held["source"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise LakeError(f"{place} cannot be read ({error!r}): choose another CRM_LAKE_URL") from None
-    if found != FORMAT:
+        marker: Any = json.loads(storage.read_bytes(MARKER))
+        found_format, found_source, written_by = marker["format"], marker["source"], marker["written_by"]
+    except (ValueError, KeyError, TypeError):
         raise LakeError(
-            f"{place} says format {found!r}, written by crm_assets {held.get('written_by')}; this version ({__version__}) "
-            f"reads format {FORMAT}: use that version, or choose another CRM_LAKE_URL"
-        )
-    if source is not None and belongs_to != source:
+            f"{place} is no marker of a lake (format, source and written_by in JSON); {elsewhere}"
+        ) from None
+    if found_format != FORMAT:
         raise LakeError(
-            f"{storage.url} holds the tables of {belongs_to}, not of {source}: give this source a name of its own with "
-            "CRM_DATASET, or choose another CRM_LAKE_URL"
+            f"{place}: the lake has format {found_format}, written by crm-assets {written_by}; this is crm-assets "
+            f"{__version__}, which reads format {FORMAT}; upgrade crm-assets, or {elsewhere}"
         )
-
-
-def _checked_rows(file: Path, table: Table, place: str) -> int:
-    """Rows of a written file, once its columns, types and empty values are those of the contract."""
-    schema = pl.read_parquet_schema(file)
-    if list(schema.items()) != list(table.polars_schema().items()):
-        raise LakeError(f"{place} was written as {dict(schema)}, its contract says {dict(table.polars_schema())}")
-    rows = int(pq.read_metadata(file).num_rows)
-    required = [column.name for column in table.columns if column.required]
-    if required and rows:
-        empty = pl.scan_parquet(file).select(pl.col(required).null_count()).collect().row(0, named=True)
-        faulty = {name: count for name, count in empty.items() if count}
-        if faulty:
-            raise LakeError(f"{place} has empty values where its contract allows none: {faulty} of {rows} rows")
-    return rows
+    if source is not None and found_source != source:
+        raise LakeError(f"{place}: the lake holds data of {found_source}, not of {source}; {elsewhere}")

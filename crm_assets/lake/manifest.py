@@ -1,33 +1,54 @@
-"""The manifest beside each stored month: what it holds, its content hash, and what it was made from."""
+"""What is written beside every file of the lake: what it is, and what it was made from."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import ClassVar, TypeAlias
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from crm_assets.errors import LakeError
+
+Scalar: TypeAlias = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What the content of an asset's month follows from.
+
+    Attributes:
+        code_version: version of the code that made it.
+        inputs: "asset/2017-05" -> SHA-256 of what was read.
+        settings: name -> value of every setting that shapes the content.
+    """
+
+    code_version: str
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Scalar] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What is known of one stored month of an asset.
+    """One file of the lake.
 
     Attributes:
-        asset: name of the asset.
-        month: partition key, YYYY-MM.
+        asset: name, which may hold slashes.
+        month: "2017-05".
         path: of the file, relative to the lake.
-        rows: rows of a table; None for a document.
-        sha256: of the file's content, hexadecimal.
-        size_bytes: of the file.
-        schema: column name -> type; empty for a document.
-        code_version: of the code that made it.
-        inputs: `asset/month` -> content hash of everything it was made from.
-        settings: name -> value of the settings that shape it.
-        notes: figures and facts about it.
-        written_at: UTC, ISO 8601.
+        rows: of a table; None for a document.
+        sha256: of the content, in hexadecimal.
+        size_bytes: length of the content.
+        schema: column -> Polars type of a table, in order; empty for a document.
+        code_version: see Provenance.
+        inputs: see Provenance.
+        settings: see Provenance.
+        notes: further facts about the content, such as its evidence or a quality score.
+        written_at: ISO 8601, UTC.
     """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
 
     asset: str
     month: str
@@ -35,29 +56,35 @@ class Manifest:
     rows: int | None
     sha256: str
     size_bytes: int
-    schema: Mapping[str, str]
+    schema: dict[str, str]
     code_version: str
-    inputs: Mapping[str, str]
-    settings: Mapping[str, Any]
-    notes: Mapping[str, Any]
+    inputs: dict[str, str]
+    settings: dict[str, Scalar]
+    notes: dict[str, Scalar | list[Scalar]]
     written_at: str
 
     def to_json(self) -> bytes:
-        """The manifest as UTF-8 JSON."""
-        return json.dumps(asdict(self), indent=2, sort_keys=True, allow_nan=False).encode()
+        """The manifest as indented JSON. Raises ValueError or TypeError on what JSON cannot hold, such as NaN."""
+        return (json.dumps(asdict(self), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
     @classmethod
-    def from_json(cls, data: bytes, place: str) -> Manifest:
-        """Read a manifest; `place` is named in errors. Raises LakeError when it is not one of this version."""
+    def from_json(cls, data: bytes, location: str) -> Manifest:
+        """The manifest that `to_json` wrote.
+
+        Args:
+            data: the JSON.
+            location: of the file, for messages.
+
+        Raises LakeError naming the file and the field when the JSON is broken, or a field is missing, unknown or of
+        the wrong type.
+        """
         try:
-            held = json.loads(data)
-        except ValueError as error:
-            raise LakeError(f"{place} is not JSON ({error}): delete it and run the month again") from None
-        wanted = {field.name for field in fields(cls)}
-        found = set(held) if isinstance(held, dict) else set()
-        if found != wanted:
+            return _ADAPTER.validate_json(data)
+        except ValidationError as error:
+            faults = [".".join(map(str, fault["loc"])) + ": " + fault["msg"] for fault in error.errors()]
             raise LakeError(
-                f"{place} is no manifest of this version: missing {sorted(wanted - found)}, unknown "
-                f"{sorted(found - wanted)}; use another CRM_LAKE_URL, or delete it and run the month again"
-            )
-        return cls(**held)
+                f"{location} is no manifest of this version ({'; '.join(faults)}); delete it, and run the month again"
+            ) from None
+
+
+_ADAPTER = TypeAdapter(Manifest)

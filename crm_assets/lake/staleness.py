@@ -1,64 +1,67 @@
-"""Whether a stored month is what would be made now."""
+"""Whether a file of the lake is what the code, inputs and settings of today would make."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
-from crm_assets.lake.manifest import Manifest
+from crm_assets.lake.manifest import Manifest, Provenance
 
-
-@dataclass(frozen=True)
-class Current:
-    """What a month would be made from now: code version, input hashes by `asset/month`, and settings."""
-
-    code_version: str
-    inputs: Mapping[str, str]
-    settings: Mapping[str, Any]
+_NAMED = 3
 
 
 @dataclass(frozen=True)
 class UpToDate:
-    """The stored month is what would be made now."""
+    """Running it again would make the same."""
 
 
 @dataclass(frozen=True)
 class Stale:
-    """The month has to be made (again), for `reason`."""
+    """It has to be run.
+
+    Attributes:
+        reason: what differs, for people.
+    """
 
     reason: str
 
 
-Staleness: TypeAlias = UpToDate | Stale
-
-
-def staleness(manifest: Manifest | None, current: Current, *, intact: bool) -> Staleness:
-    """Compare what is stored with what would be made.
+def judge(manifest: Manifest | None, current: Provenance, *, intact: bool) -> UpToDate | Stale:
+    """Compare what a file was made from with what it would be made from now.
 
     Args:
-        manifest: of the stored month; None when there is none.
-        current: what it would be made from now.
-        intact: whether the file's content still has the manifest's hash.
+        manifest: of the stored file; None when there is none.
+        current: what a run would use now.
+        intact: whether the stored content is the one the manifest describes.
     """
     if manifest is None:
-        return Stale("not made yet")
+        return Stale("never written")
     if not intact:
-        return Stale("the stored file is damaged or half-written")
+        return Stale(
+            "the stored file is not the one its manifest describes: a write was interrupted, or it was changed"
+        )
+    reasons = []
     if manifest.code_version != current.code_version:
-        return Stale("the code that makes it changed")
-    changed = sorted(
-        name
-        for name in manifest.inputs.keys() | current.inputs.keys()
-        if manifest.inputs.get(name) != current.inputs.get(name)
-    )
-    if changed:
-        return Stale(f"{changed[0]} changed")
-    differing = sorted(
-        name
-        for name in manifest.settings.keys() | current.settings.keys()
-        if manifest.settings.get(name) != current.settings.get(name)
-    )
-    if differing:
-        return Stale(f"setting {differing[0]} changed")
-    return UpToDate()
+        reasons.append(f"code version {manifest.code_version} is now {current.code_version}")
+    reasons += _named("input", _differences(manifest.inputs, current.inputs, values_tell=False))
+    reasons += _named("setting", _differences(manifest.settings, current.settings, values_tell=True))
+    return Stale("; ".join(reasons)) if reasons else UpToDate()
+
+
+def _differences(before: Mapping[str, object], now: Mapping[str, object], *, values_tell: bool) -> list[str]:
+    differences = []
+    for name in sorted(before.keys() | now.keys()):
+        if name not in now:
+            differences.append(f"{name} is no longer used")
+        elif name not in before:
+            differences.append(f"{name} is new")
+        elif before[name] != now[name]:
+            differences.append(f"{name} {before[name]} is now {now[name]}" if values_tell else f"{name} has changed")
+    return differences
+
+
+def _named(what: str, differences: list[str]) -> list[str]:
+    if not differences:
+        return []
+    more = f" and {len(differences) - _NAMED} more" if len(differences) > _NAMED else ""
+    return [f"{what} {', '.join(differences[:_NAMED])}{more}"]

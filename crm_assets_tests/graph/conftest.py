@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from crm_assets.calendar import Month
+from crm_assets.cli import main
+from crm_assets.defs.platform import Platform
+from crm_assets.run import RunResult, run_months
+from crm_assets.settings import Settings, load_settings
+
+SMALL = {"catboost_iterations": 30, "backtest_months": 3, "min_training_wins": 20}
+SOURCE = "simulator:?opportunities=2500&seed=11"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run of the whole graph over a small simulated CRM."""
+
+    settings: Settings
+    result: RunResult
+    folder: Path
+
+    @property
+    def platform(self) -> Platform:
+        return self.result.platform
+
+    @property
+    def last(self) -> Month:
+        return self.result.months[-1]
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        _clear(patch)
+        settings = load_settings(source_url=SOURCE, lake_url=str(folder / "lake"), home=folder / "home", **SMALL)
+    return Finished(settings, run_months(settings, None, force=False, show_progress=False), folder)
+
+
+def _clear(patch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("CRM_")]:
+        patch.delenv(name)
+
+
+@dataclass(frozen=True)
+class Command:
+    """The command line in a folder of its own."""
+
+    folder: Path
+    patch: pytest.MonkeyPatch
+
+    def __call__(self, *arguments: str, **environment: Any) -> Result:
+        for name, value in environment.items():
+            self.patch.setenv(name, str(value))
+        return CliRunner().invoke(main, list(arguments), catch_exceptions=False)
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    _clear(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    for name, value in SMALL.items():
+        monkeypatch.setenv(f"CRM_{name.upper()}", str(value))
+    return Command(tmp_path, monkeypatch)
+
+
+def files_below(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder with its content; empty when there is no folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}

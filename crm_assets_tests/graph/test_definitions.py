@@ -1,0 +1,119 @@
+"""What Dagster is told: the graph, its checks, jobs and schedule, and what loading it costs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import dagster as dg
+import pytest
+
+from crm_assets.definitions import build_definitions
+from crm_assets.defs.assets import ASSETS
+from crm_assets.defs.checks import CHECKS
+from crm_assets.defs.partitions import monthly_partitions
+from crm_assets.settings import Settings
+
+RAW = {f"raw/{name}" for name in ("accounts", "products", "sales_teams", "sales_pipeline", "data_dictionary")}
+PIPELINE = {"raw/sales_pipeline", "raw/products", "raw/sales_teams"}
+LINEAGE: dict[str, set[str]] = {
+    **{name: set() for name in RAW},
+    "quarantined_opportunities": PIPELINE,
+    "opportunity_snapshots": {*PIPELINE, "quarantined_opportunities"},
+    "daily_closings": {"opportunity_snapshots"},
+    "opportunity_outcomes": {"opportunity_snapshots"},
+    "opportunity_features": {"opportunity_snapshots", "daily_closings"},
+    "backtest_predictions": {"opportunity_features", "opportunity_outcomes"},
+    "win_model": {"opportunity_features", "opportunity_outcomes", "backtest_predictions", "win_model"},
+    "scores": {"opportunity_features", "win_model"},
+    "revenue_forecast": {"scores"},
+    "reference_set": {"opportunity_features", "backtest_predictions", "win_model"},
+    "drift_report": {"opportunity_features", "scores", "reference_set"},
+    "model_performance": {"scores", "opportunity_outcomes"},
+}
+HEAVY = (
+    "mlflow",
+    "evidently",
+    "catboost",
+    "sklearn",
+    "streamlit",
+    "fastapi",
+    "pandas",
+    "pandera",
+    "matplotlib",
+    "boto3",
+)
+
+
+@pytest.fixture(scope="module")
+def definitions() -> dg.Definitions:
+    return build_definitions(Settings(_env_file=None))  # type: ignore[call-arg]  # pydantic-settings' own argument
+
+
+def test_graph_is_the_one_of_the_docs(definitions: dg.Definitions) -> None:
+    specs = {spec.key.to_user_string(): spec for spec in definitions.resolve_all_asset_specs()}
+    assert {name: {dep.asset_key.to_user_string() for dep in spec.deps} for name, spec in specs.items()} == LINEAGE
+
+
+def test_every_asset_explains_itself(definitions: dg.Definitions) -> None:
+    groups = {"raw", "history", "features", "model", "scoring", "monitoring"}
+    specs = list(definitions.resolve_all_asset_specs())
+    assert {spec.group_name for spec in specs} == groups
+    for spec in specs:
+        assert spec.description, spec.key
+        assert spec.owners, spec.key
+        assert spec.kinds, spec.key
+        assert spec.code_version, spec.key
+        schema = spec.metadata["dagster/column_schema"]
+        assert isinstance(schema, dg.TableSchema)
+        assert all(column.description for column in schema.columns), spec.key
+
+
+def test_columns_of_features_are_traced_to_snapshots(definitions: dg.Definitions) -> None:
+    specs = {spec.key.to_user_string(): spec for spec in definitions.resolve_all_asset_specs()}
+    lineage = specs["opportunity_features"].metadata["dagster/column_lineage"]
+    deps = {(dep.asset_key.to_user_string(), dep.column_name) for dep in lineage.deps_by_column["agent_win_rate"]}
+    assert ("daily_closings", "won") in deps
+    assert not any(
+        column in {"close_value", "account"} for found in lineage.deps_by_column.values() for column in found
+    )
+
+
+def test_no_asset_reads_a_later_month() -> None:
+    assert all(needs.last <= 0 for asset in ASSETS for needs in asset.needs)
+
+
+def test_assets_stand_below_what_they_read() -> None:
+    seen: set[str] = set()
+    for asset in ASSETS:
+        assert {needs.asset for needs in asset.needs if needs.last == 0} <= seen, asset.name
+        seen.add(asset.name)
+
+
+def test_jobs_and_schedule(definitions: dg.Definitions) -> None:
+    names = {job.name for job in definitions.resolve_all_job_defs() if not job.name.startswith("__")}
+    assert names == {"monthly", "retrain", "backfill"}
+    retrained = definitions.resolve_job_def("retrain").asset_layer.executable_asset_keys
+    assert "raw/sales_pipeline" not in {key.to_user_string() for key in retrained}
+    assert "scores" in {key.to_user_string() for key in retrained}
+    schedule = definitions.resolve_schedule_def("monthly_schedule")
+    assert schedule.cron_schedule == "0 4 2 * *"
+
+
+def test_schema_and_limit_checks_block() -> None:
+    blocking = {f"{check.asset}:{check.name}" for check in CHECKS if check.blocking}
+    assert {f"{name}:fits_contract" for name in RAW} <= blocking
+    assert "quarantined_opportunities:below_limit" in blocking
+
+
+def test_partitions_are_the_simulators_months() -> None:
+    keys = monthly_partitions(Settings(_env_file=None)).get_partition_keys()  # type: ignore[call-arg]  # as above
+    assert (keys[0], keys[-1], len(keys)) == ("2016-10", "2017-12", 15)
+
+
+def test_loading_imports_nothing_heavy() -> None:
+    code = (
+        f"import sys, crm_assets.definitions as d; d.defs(); print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

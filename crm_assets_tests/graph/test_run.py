@@ -1,0 +1,167 @@
+"""The whole graph over a small simulated CRM: what it leaves in the lake, in MLflow and in Dagster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from crm_assets.calendar import Month, month_range
+from crm_assets.defs.assets import ASSETS
+from crm_assets.errors import LakeError
+from crm_assets.run import run_months
+from crm_assets.settings import Settings
+from crm_assets_tests.graph.conftest import Finished
+
+
+def table(finished: Finished, asset: str, month: Month | None = None) -> pl.DataFrame:
+    return pl.read_parquet(finished.platform.lake.table_path(asset, month or finished.last))
+
+
+def hashes(settings: Settings, assets: list[str], months: list[Month]) -> dict[tuple[str, Month], str]:
+    from crm_assets.lake import Lake
+
+    lake = Lake.open(settings.dataset_url, create=False)
+    found = {}
+    for asset in assets:
+        for month in months:
+            manifest = lake.manifest(asset, month)
+            assert manifest is not None, (asset, month)
+            found[asset, month] = manifest.sha256
+    return found
+
+
+def test_every_asset_has_every_month(finished: Finished) -> None:
+    for asset in ASSETS:
+        assert finished.platform.lake.months(asset.name) == [str(month) for month in finished.result.months]
+
+
+def test_every_table_fits_its_contract(finished: Finished) -> None:
+    for asset in ASSETS:
+        rows = table(finished, asset.name)
+        assert rows.schema == asset.table.polars_schema(), asset.name
+        if asset.table.key:
+            assert not rows.select(asset.table.key).is_duplicated().any(), asset.name
+
+
+def test_whole_book_is_scored_by_the_champion(finished: Finished) -> None:
+    scores, model = table(finished, "scores"), table(finished, "win_model").row(0, named=True)
+    book = table(finished, "opportunity_snapshots").filter("in_book")
+    assert scores["opportunity_id"].to_list() == book["opportunity_id"].to_list()
+    assert scores["probability"].is_between(0, 1).all()
+    assert scores["probability"].n_unique() > 10
+    assert scores["model_version"].unique().to_list() == [model["champion_version"]]
+    manifest = finished.platform.lake.manifest("opportunity_features", finished.last)
+    assert manifest is not None
+    assert scores["features_sha256"].unique().to_list() == [manifest.sha256]
+
+
+def test_no_score_without_a_champion(finished: Finished) -> None:
+    first = finished.result.months[0]
+    assert table(finished, "win_model", first)["status"].to_list() == ["not trained"]
+    assert table(finished, "scores", first).is_empty()
+    assert table(finished, "revenue_forecast", first).is_empty()
+
+
+def test_champion_of_a_month_was_trained_by_then(finished: Finished) -> None:
+    for month in finished.result.months:
+        row = table(finished, "win_model", month).row(0, named=True)
+        assert row["champion_month"] is None or row["champion_month"] <= str(month)
+        predictions = table(finished, "backtest_predictions", month)
+        assert (predictions["snapshot_month"] < str(month)).all()
+
+
+def test_alias_points_at_the_last_champion(finished: Finished) -> None:
+    champion = finished.platform.registry.champion()
+    assert champion is not None
+    assert champion.version == table(finished, "win_model").row(0, named=True)["champion_version"]
+
+
+def test_backtest_beats_the_base_rate_but_is_no_oracle(finished: Finished) -> None:
+    row = table(finished, "win_model").row(0, named=True)
+    assert row["brier"] < row["base_rate_brier"]
+    assert 0.6 < row["auc"] < 0.95
+
+
+def test_forecast_adds_up(finished: Finished) -> None:
+    scores, forecast = table(finished, "scores"), table(finished, "revenue_forecast")
+    by_level = forecast.group_by("level").agg(pl.col("expected_revenue").sum())
+    for revenue in by_level["expected_revenue"]:
+        assert revenue == pytest.approx(scores["expected_value"].sum())
+    total = forecast.filter(pl.col("level") == "total").row(0, named=True)
+    assert total["low_95"] <= total["low_80"] <= total["expected_revenue"] <= total["high_80"] <= total["high_95"]
+
+
+def test_performance_is_of_the_month_before(finished: Finished) -> None:
+    performance = table(finished, "model_performance").filter(pl.col("level") == "overall").row(0, named=True)
+    before = table(finished, "scores", finished.last.previous)
+    assert (performance["snapshot_month"], performance["scored"]) == (str(finished.last.previous), before.height)
+    won = table(finished, "opportunity_outcomes").filter(pl.col("outcome") == "won")
+    assert performance["wins"] == won.join(before, on="opportunity_id").height
+
+
+def test_drift_report_is_a_page_of_its_own(finished: Finished) -> None:
+    page = finished.platform.lake.document("drift_report", finished.last, "html").decode()
+    assert "<html" in page.lower()
+    assert 'src="http' not in page
+
+
+def test_metadata_of_each_month_is_its_own(finished: Finished) -> None:
+    with dg.DagsterInstance.from_config(str(finished.settings.dagster_home)) as instance:
+        for month in (finished.result.months[6], finished.last):
+            record = instance.fetch_materializations(
+                dg.AssetRecordsFilter(asset_key=dg.AssetKey("opportunity_features"), asset_partitions=[str(month)]),
+                limit=1,
+            ).records[0]
+            assert record.asset_materialization is not None
+            metadata = record.asset_materialization.metadata
+            assert metadata["dagster/row_count"].value == table(finished, "opportunity_features", month).height
+            assert "| opportunity_id |" in str(metadata["preview"].value)
+
+
+def test_checks_ran_and_passed(finished: Finished) -> None:
+    with dg.DagsterInstance.from_config(str(finished.settings.dagster_home)) as instance:
+        (run,) = instance.get_runs()
+        records = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION).records
+    evaluations = [record.event_log_entry.dagster_event for record in records]
+    verdicts = {
+        event.asset_check_evaluation_data.check_name: event.asset_check_evaluation_data.passed
+        for event in evaluations
+        if event is not None and event.asset_check_evaluation_data.blocking
+    }
+    assert verdicts == dict.fromkeys(("fits_contract", "below_limit", "matches_book", "one_per_opportunity"), True)
+
+
+def test_second_run_makes_nothing(finished: Finished) -> None:
+    again = run_months(finished.settings, None, force=False, show_progress=False)
+    assert again.made == ()
+    assert again.months == finished.result.months
+
+
+def test_months_made_one_by_one_are_the_same(finished: Finished, tmp_path: Path) -> None:
+    """What a month holds does not depend on which other months the run made, above all not on later ones."""
+    settings = finished.settings.model_copy(update={"lake_url": str(tmp_path / "lake"), "home": tmp_path / "home"})
+    months = month_range(Month(2017, 2), Month(2017, 5))
+    run_months(settings, month_range(finished.result.months[0], Month(2017, 2)), force=False, show_progress=False)
+    for month in months[1:]:
+        run_months(settings, [month], force=False, show_progress=False)
+    assets = [asset.name for asset in ASSETS if asset.group in {"raw", "history", "features"}]
+    assets += ["backtest_predictions"]
+    assert hashes(settings, assets, months) == hashes(finished.settings, assets, months)
+
+
+def test_made_again_is_the_same_to_the_last_bit(finished: Finished, tmp_path: Path) -> None:
+    settings = finished.settings.model_copy(update={"lake_url": str(tmp_path / "lake"), "home": tmp_path / "home"})
+    months = list(finished.result.months[:8])
+    run_months(settings, months, force=False, show_progress=False)
+    assets = [asset.name for asset in ASSETS if asset.name not in {"win_model", "drift_report"}]
+    assert hashes(settings, assets, months[:5]) == hashes(finished.settings, assets, months[:5])
+
+
+def test_skipped_month_is_refused(finished: Finished, tmp_path: Path) -> None:
+    settings = finished.settings.model_copy(update={"lake_url": str(tmp_path / "lake"), "home": tmp_path / "home"})
+    run_months(settings, [Month(2016, 10)], force=False, show_progress=False)
+    with pytest.raises(LakeError, match=r"months out of order.*2016-11.*--months 2016-11:2016-12"):
+        run_months(settings, [Month(2016, 12)], force=False, show_progress=False)
