@@ -132,8 +132,9 @@ def simulate(
 ) -> None:
     """Write a simulated CRM, and the true probabilities of its outcomes beside it."""
     from crm_assets.calendar import parse_months
-    from crm_assets.simulator import Drift, SimulationConfig, write_extracts, write_late_export, write_truth
+    from crm_assets.simulator import Drift, SimulationConfig
     from crm_assets.simulator import simulate as simulate_crm
+    from crm_assets.simulator.writing import truth_folder, write_extracts, write_late_export, write_truth
 
     wanted = parse_months(months)
     config = SimulationConfig(
@@ -148,7 +149,7 @@ def simulate(
         write_late_export(simulation, out, file_format)
     else:
         write_extracts(simulation, out, wanted, file_format)
-    truth = out.parent / f"{out.name}_truth"
+    truth = truth_folder(out)
     write_truth(simulation, truth, wanted)
     told = {"source": config.url(), "out": str(out), "truth": str(truth), "months": [str(month) for month in wanted]}
     if as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from crm_assets.settings import Settings
 
 TOP = 10
+_WIDTH = 100
 _SHOWN = ("opportunity_id", "sales_agent", "product", "age_days", "probability", "expected_value")
 
 
@@ -100,7 +102,10 @@ def print_scores(rows: pl.DataFrame, title: str) -> None:
         table.add_column(name, justify="right" if right else "left", no_wrap=True)
     for identity, agent, product, age, probability, value in rows.select(_SHOWN).iter_rows():
         table.add_row(identity, agent, product, str(age), f"{probability:.1%}", f"{value:,.0f}")
-    Console().print(table)
+    console = Console()
+    # Redirected output counts as 80 columns wide, which would cut names off.
+    console.width = max(console.width, _WIDTH)
+    console.print(table)
 
 
 def print_summary(shown: dict[str, Any], result: RunResult) -> None:
@@ -173,7 +178,8 @@ def _print_next(shown: dict[str, Any], result: RunResult) -> None:
         click.echo(f"Drift {level or shown['drift'].get('status')}: open {shown['drift_report']}")
     settings = result.platform.settings
     default = type(settings).model_fields["source_url"].default
-    where = "" if settings.source_url == default else f"CRM_SOURCE_URL={settings.source_url} "
-    flag = "" if settings.source_url == default else f" --source {settings.source_url}"
+    given = shlex.quote(settings.source_url)
+    where = "" if settings.source_url == default else f"CRM_SOURCE_URL={given} "
+    flag = "" if settings.source_url == default else f" --source {given}"
     click.echo(f"All scores: crm-assets scores --month {shown['month']}{flag}")
     click.echo(f"The graph in Dagster: {where}make dev")

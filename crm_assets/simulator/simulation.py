@@ -106,24 +106,30 @@ class Simulation:
         """One export at the end of the last month, as users have it whose CRM kept no monthly extracts."""
         return self.tables(self.config.last)
 
-    def events(self) -> pl.DataFrame:
-        """Every change of an opportunity by the end of the last month, as CRMs keep field history, oldest first.
+    def events(self, month: Month | None = None) -> pl.DataFrame:
+        """Every change of an opportunity in `month`, or in all months, as CRMs keep field history, oldest first.
 
         One row per `object_id` (opportunity) and `field` (one of `EVENT_FIELDS`) that changed: `old_value` (null at
         the first), `new_value`, `changed_at` and `recorded_at` (dates; this CRM records a change on its day). Created:
         `sales_agent`, `product` and `deal_stage` Prospecting. Engaged: `deal_stage` Engaging. Won or lost:
         `deal_stage` and `close_value` (USD). `account` changes once, when it is filled in. A deal that is
-        abandoned leaves no event.
+        abandoned leaves no event. Raises SettingsError when the month is not one of the configuration's.
         """
-        history, end = self._history, self._business.days - 1
-        everyone = np.arange(len(history.created))
-        engaged, closed = np.flatnonzero(history.engaged <= end), np.flatnonzero(history.closed <= end)
-        accounted = np.flatnonzero(history.account_known <= end)
+        if month is None:
+            return pl.concat([self.events(each) for each in self.config.months])
+        self.check(month)
+        history, start, end = self._history, self._business.day(month.previous), self._business.day(month)
+
+        def changed(day: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            return np.flatnonzero((day > start) & (day <= end))
+
+        created, accounted = changed(history.created), changed(history.account_known)
+        engaged, closed = changed(history.engaged), changed(history.closed)
         stage = np.where(history.won[closed], STAGES.index(WON), STAGES.index(LOST))
         changes: tuple[tuple[str, npt.NDArray[Any], npt.NDArray[Any], str | None, pl.Series], ...] = (
-            ("sales_agent", everyone, history.created, None, self._agent_names(everyone)),
-            ("product", everyone, history.created, None, self._product_names(everyone)),
-            ("deal_stage", everyone, history.created, None, pl.repeat(PROSPECTING, len(everyone), eager=True)),
+            ("sales_agent", created, history.created, None, self._agent_names(created)),
+            ("product", created, history.created, None, self._product_names(created)),
+            ("deal_stage", created, history.created, None, pl.repeat(PROSPECTING, len(created), eager=True)),
             ("account", accounted, history.account_known, None, self._account_names(accounted)),
             ("deal_stage", engaged, history.engaged, PROSPECTING, pl.repeat(ENGAGING, len(engaged), eager=True)),
             ("deal_stage", closed, history.closed, ENGAGING, _named(STAGES, stage)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from crm_assets.calendar import Month
@@ -17,7 +18,9 @@ SCHEMA = {
 }
 
 
-def true_probabilities(business: Business, history: History, month: Month) -> tuple[np.ndarray, pl.DataFrame]:
+def true_probabilities(
+    business: Business, history: History, month: Month
+) -> tuple[npt.NDArray[np.int64], pl.DataFrame]:
     """What the deals open at the end of `month` do in the month after it.
 
     For a deal of age a with prior probability p of being abandoned and survival S, by Bayes' rule
@@ -39,5 +42,5 @@ def true_probabilities(business: Business, history: History, month: Month) -> tu
     closes = (1 - prior) * (open_now - business.still_open(agent, engaged, next_end))
     closes = np.divide(closes, prior + alive, out=np.zeros(len(book)), where=open_now > 0)
     won = closes * business.win_probability(agent, product, business.month(month.next))
-    columns = (np.full(len(book), str(month)), won, closes - won, abandoned)
+    columns = (pl.repeat(str(month), len(book), eager=True), won, closes - won, abandoned)
     return book, pl.DataFrame(dict(zip(SCHEMA, columns, strict=True)), schema=SCHEMA)
