@@ -15,6 +15,7 @@ from crm_assets import __version__
 from crm_assets.errors import CrmAssetsError
 
 EXIT_CODES = """
+
 \b
 Exit codes:
   0  done              4  the lake cannot be used
@@ -60,7 +61,7 @@ def main() -> None:
     """
 
 
-@main.command(epilog="Example: crm-assets run --source exports/crm --months 2017-03:2017-12" + EXIT_CODES)
+@main.command(epilog=f"Example: crm-assets run --source exports/crm --months 2017-03:2017-12{EXIT_CODES}")
 @_SOURCE
 @click.option("--months", metavar="A:B", help="Months to make, both ends included; all the source has by default.")
 @click.option("--force", is_flag=True, help="Make the months again though they are up to date.")
@@ -83,7 +84,7 @@ def run(source: str | None, months: str | None, force: bool, as_json: bool) -> N
         print_summary(shown, result)
 
 
-@main.command(epilog="Example: crm-assets scores --month 2017-09 --top 20" + EXIT_CODES)
+@main.command(epilog=f"Example: crm-assets scores --month 2017-09 --top 20{EXIT_CODES}")
 @_SOURCE
 @click.option("--month", metavar="M", help="Month-end of the scores, YYYY-MM; the newest by default.")
 @click.option("--top", default=10, show_default=True, type=click.IntRange(min=1), help="Rows to print.")
@@ -105,8 +106,7 @@ def scores(source: str | None, month: str | None, top: int, as_json: bool) -> No
 
 
 @main.command(
-    epilog="Example: crm-assets simulate --opportunities 20000 --months 2017-01:2018-12 --seed 3 --out exports/sim"
-    + EXIT_CODES
+    epilog=f"Example: crm-assets simulate --opportunities 20000 --months 2017-01:2018-12 --out exports/sim{EXIT_CODES}"
 )
 @click.option("--opportunities", default=8_800, show_default=True, help="Opportunities in all.")
 @click.option("--months", default="2016-10:2017-12", show_default=True, metavar="A:B", help="Months of the CRM.")
@@ -159,7 +159,7 @@ def simulate(
         click.echo(f"Score them: crm-assets run --source {out}")
 
 
-@main.command(epilog="Example: crm-assets doctor --source s3://exports/crm" + EXIT_CODES)
+@main.command(epilog=f"Example: crm-assets doctor --source s3://exports/crm{EXIT_CODES}")
 @_SOURCE
 @_JSON
 @_verb

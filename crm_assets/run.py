@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -104,16 +106,22 @@ def _execute(platform: Platform, settings: Settings, months: list[Month], *, sho
 
     job = build_definitions(settings, platform).resolve_job_def(BACKFILL.name)
     home = prepare_dagster_home(settings.dagster_home)
-    with dg.DagsterInstance.from_config(str(home)) as instance, _progress(platform, len(months), show=show_progress):
+    with (
+        _event_log_without_fsync(home),
+        dg.DagsterInstance.from_config(str(home)) as instance,
+        _progress(platform, len(months), show=show_progress),
+    ):
+        run_id = str(uuid.uuid4())
         try:
             result = job.execute_in_process(
                 instance=instance,
+                run_id=run_id,
                 tags={_RANGE_START: str(months[0]), _RANGE_END: str(months[-1])},
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             )
         except Exception as error:
             # Dagster wraps what an asset or the lake raised; the user's mistake is somewhere in the chain of causes.
-            fault = _fault_in(error)
+            fault = _fault_in(error) or _failed_check(instance, run_id)
             if fault is None:
                 raise
             raise fault from error
@@ -126,10 +134,51 @@ def _fault_in(error: BaseException) -> CrmAssetsError | None:
     while link is not None:
         if isinstance(link, CrmAssetsError):
             return link
-        if isinstance(link, dg.DagsterAssetCheckFailedError):
-            return QualityError(str(link))
         link = link.__cause__ or link.__context__
     return None
+
+
+def _failed_check(instance: dg.DagsterInstance, run_id: str) -> QualityError | None:
+    """What the blocking checks that failed in a run said."""
+    records = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION).records
+    events = [record.event_log_entry.dagster_event for record in records]
+    found = [event.asset_check_evaluation_data for event in events if event is not None]
+    told = [str(check.description) for check in found if check.blocking and not check.passed]
+    return QualityError(" | ".join(told)) if told else None
+
+
+@contextmanager
+def _event_log_without_fsync(home: Path) -> Iterator[None]:
+    """Let the SQLite files below `home` be written through the system's cache while the block runs.
+
+    Dagster commits each of a run's thousands of events by itself, and waits for the disk each time. In the WAL mode it
+    uses, `synchronous=NORMAL` still survives a killed process; a power cut may cost the newest events, never the lake.
+    It also closes its connection after each event, and SQLite flushes whatever the last connection to a file leaves: so
+    one more is kept open meanwhile.
+    """
+    from sqlalchemy import Engine, event
+
+    held: dict[str, sqlite3.Connection] = {}
+
+    def relax(connection: sqlite3.Connection, _record: object) -> None:
+        if not isinstance(connection, sqlite3.Connection):
+            return
+        file = connection.execute("PRAGMA database_list").fetchone()[2]
+        if not file or not Path(file).is_relative_to(home.resolve()):
+            return
+        connection.execute("PRAGMA synchronous=NORMAL")
+        if file not in held:
+            held[file] = sqlite3.connect(file, check_same_thread=False)
+            held[file].execute("PRAGMA journal_mode=WAL")
+            held[file].execute("SELECT count(*) FROM sqlite_master").fetchone()
+
+    event.listen(Engine, "connect", relax)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "connect", relax)
+        for connection in held.values():
+            connection.close()
 
 
 @contextmanager

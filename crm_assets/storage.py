@@ -31,9 +31,8 @@ FilePaths: TypeAlias = list[str]
 
 _TEMPORARY = ".tmp-"
 _ABANDONED_AFTER_SECONDS = 86_400
-_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,62}")
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{2,62}")
 _BLOCK = 1 << 20
-_NO_LINK = {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.EEXIST}
 _ONE_PUT_BYTES = 64 << 20
 """Larger files are sent to S3 in parts, which appear as one object when the last has arrived."""
 
@@ -227,9 +226,9 @@ class _Folder(Storage):
             copy.parent.mkdir(parents=True, exist_ok=True)
             try:
                 copy.hardlink_to(target.resolve())
-            except OSError as error:
-                if error.errno not in _NO_LINK:
-                    raise
+            except OSError:
+                # It lies on another file system, or has just been replaced, or the system forbids the link. In any case
+                # what has been opened can be read.
                 with _replacing(copy, durable=False) as stream:
                     shutil.copyfileobj(source, stream, _BLOCK)
             return copy
@@ -291,7 +290,7 @@ def _remove_abandoned(folder: Path) -> None:
 _WRONG_KEY = "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or AWS_PROFILE"
 _NO_PERMISSION = "give the key permission to list the bucket and to get and put its objects"
 _WRONG_REGION = "set AWS_REGION to the region of the bucket"
-_NO_ANSWER = "check that the server runs and that AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL names it"
+_NO_ANSWER = "try again, or check that the server runs and that AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL names it"
 _S3_MISSING = {"NoSuchKey", "404"}
 _S3_REMEDIES = {
     "NoSuchBucket": "create the bucket, or correct its name",
@@ -369,7 +368,7 @@ class _S3(Storage):
             for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=below):
                 found += [entry["Key"].removeprefix(self._prefix) for entry in page.get("Contents", [])]
         # Consoles mark an empty folder by an object whose name ends in a slash.
-        return sorted(path for path in found if not path.endswith("/") and not _hidden(path))
+        return sorted(path for path in found if path and not path.endswith("/") and not _hidden(path))
 
     def local_copy(self, path: str) -> Path:
         with self._errors(f"read {path}"):
@@ -422,7 +421,9 @@ class _S3(Storage):
             BotoCoreError,
             ClientError,
             ConnectionError,
+            FlexibleChecksumError,
             HTTPClientError,
+            IncompleteReadError,
             NoCredentialsError,
             PartialCredentialsError,
         )
@@ -440,7 +441,7 @@ class _S3(Storage):
                 raise fault(said, _S3_REMEDIES.get(code, "look into the server's log"), kind) from error
             except (NoCredentialsError, PartialCredentialsError) as error:
                 raise fault(str(error), "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE") from error
-            except (ConnectionError, HTTPClientError) as error:
+            except (ConnectionError, HTTPClientError, IncompleteReadError, FlexibleChecksumError) as error:
                 raise fault(str(error), _NO_ANSWER) from error
             except (BotoCoreError, Boto3Error) as error:
                 raise fault(str(error), "check the AWS_* variables and the AWS profile") from error
@@ -453,6 +454,7 @@ def _code(error: ClientError) -> str:
 def _s3_client(url: str) -> Any:
     """A client for the endpoint, region and credentials of this process. Raises boto3's errors and StorageError."""
     import boto3
+    import botocore.session
     from botocore.config import Config
 
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
@@ -460,8 +462,10 @@ def _s3_client(url: str) -> Any:
         if value != value.strip():
             # It would end up in a header that the HTTP library refuses, and the refusal would show the value.
             raise StorageError(f"{url}: {name} begins or ends with white space; remove it")
+    core = botocore.session.get_session()
+    core.register_component("data_loader", _service_descriptions())
     # boto3 alone of the AWS libraries does not know AWS_REGION.
-    session = boto3.session.Session(region_name=os.environ.get("AWS_REGION") or None)
+    session = boto3.session.Session(botocore_session=core, region_name=os.environ.get("AWS_REGION") or None)
     config = Config(connect_timeout=3, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 3})
     try:
         client = session.client("s3", config=config)
@@ -474,6 +478,14 @@ def _s3_client(url: str) -> Any:
         return client
     # Other servers are rarely reachable under a host name per bucket.
     return session.client("s3", config=config.merge(Config(s3={"addressing_style": "path"})))
+
+
+@functools.cache
+def _service_descriptions() -> Any:
+    """What boto3 reads to make a client; read once per process, since that takes a fifth of a second."""
+    from botocore.loaders import Loader
+
+    return Loader()
 
 
 def _kept(name: str, *version: str) -> Path:

@@ -12,7 +12,8 @@ import narwhals as nw
 
 from crm_assets.calendar import Month
 from crm_assets.engines.dialect import days_between
-from crm_assets.history.snapshots import book
+from crm_assets.features.feature import UNKNOWN_WHILE_OPEN
+from crm_assets.history.snapshots import SNAPSHOTS, book
 
 GROUPS = {"agent": "sales_agent", "manager": "manager", "region": "regional_office", "product": "product"}
 """Prefix of the count columns -> the column they are counted by."""
@@ -53,7 +54,7 @@ def _engaged(snapshots: nw.LazyFrame[Any], by: str | None, prefix: str) -> nw.La
 def week_of(frame: nw.LazyFrame[Any], column: str) -> nw.Expr:
     """Weeks from Monday 1970-01-05 to the date, as Int64."""
     days = days_between(frame, nw.col(column), nw.lit(FIRST_MONDAY))
-    return _whole((days - days % 7) / 7)
+    return _whole((days / 7).floor())
 
 
 def _cohorts(snapshots: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
@@ -79,11 +80,13 @@ def counted_book(snapshots: nw.LazyFrame[Any], closings: nw.LazyFrame[Any], mont
         month: that month.
 
     Returns:
-        One row per opportunity in the book: the snapshot's columns; per group g of `GROUPS` and for `all`: g_won,
-        g_lost, g_won_recent, g_lost_recent (deals, last 90 days), g_days_to_close (sum, days), g_open, g_engaged_100,
-        g_open_100, g_engaged_138, g_open_138 (opportunities); cohort_engaged, cohort_open; agent_last_close; week.
+        One row per opportunity in the book: the snapshot's columns that are known while it is open; per group g of
+        `GROUPS` and for `all`: g_won, g_lost, g_won_recent, g_lost_recent (deals, last 90 days), g_days_to_close (sum,
+        days), g_open, g_engaged_100, g_open_100, g_engaged_138, g_open_138 (opportunities); cohort_engaged,
+        cohort_open; agent_last_close; week.
     """
-    rows = book(snapshots)
+    # No expression can read what a feature is not allowed to, whatever it declares.
+    rows = book(snapshots).drop(*(column.name for column in SNAPSHOTS.columns if column.known in UNKNOWN_WHILE_OPEN))
     rows = rows.with_columns(week_of(rows, "engage_date").alias("week"))
     counted = rows
     for prefix, by in GROUPS.items():

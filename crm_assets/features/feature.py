@@ -14,6 +14,8 @@ from crm_assets.history.snapshots import SNAPSHOTS
 
 READABLE = {table.name: table for table in (SNAPSHOTS, DAILY_CLOSINGS)}
 """Tables a feature may read: the snapshot it is of, and the closings counted from it."""
+UNKNOWN_WHILE_OPEN = frozenset({Known.CLOSED, Known.LATE})
+"""Columns known then tell the outcome of an opportunity that is still open, or may tell it."""
 
 
 class FeatureError(CrmAssetsError):
@@ -72,7 +74,7 @@ def check_features(features: Iterable[Feature], readable: dict[str, Table] = REA
                     f"{', '.join(readable)}"
                 )
             known = readable[table_name].column(column_name).known
-            if known in {Known.CLOSED, Known.LATE} and place not in STAGE_OF_OTHERS:
+            if known in UNKNOWN_WHILE_OPEN and place not in STAGE_OF_OTHERS:
                 raise FeatureError(
                     f"feature {feature.name!r} reads {place!r}, which becomes known {known.value}: it would tell the "
                     f"outcome of an opportunity that is still open. Read it through daily_closings, or leave it out"

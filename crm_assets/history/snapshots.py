@@ -161,7 +161,8 @@ def snapshot(
         month: the snapshot month.
 
     Returns:
-        (rows of `SNAPSHOTS`, rows of `QUARANTINE`), each sorted by opportunity_id. Every row of `pipeline` is in one.
+        (rows of `SNAPSHOTS`, rows of `QUARANTINE`), each sorted by opportunity_id, the second by all else after it, so
+        that every engine orders rows of one id alike. Every row of `pipeline` is in one of the two.
     """
     examined = _examined(pipeline, products, sales_teams, month)
     good = examined.filter(nw.col("reasons") == "")
@@ -176,7 +177,7 @@ def snapshot(
         .with_columns(nw.col("reasons").str.slice(2).alias("reasons"))
         .select(*QUARANTINE.column_names)
     )
-    return taken.sort("opportunity_id"), bad.sort("opportunity_id", "reasons")
+    return taken.sort("opportunity_id"), bad.sort(*QUARANTINE.column_names)
 
 
 def book(snapshots: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:

@@ -1,0 +1,147 @@
+"""The command line: what it prints, as text and as JSON, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from click.testing import CliRunner
+
+from crm_assets.cli import main
+from crm_assets_tests.graph.conftest import SOURCE, Command, Finished, files_below
+
+
+@pytest.fixture
+def at(command: Command, finished: Finished) -> Command:
+    """The command line, on the finished run."""
+    command.patch.setenv("CRM_SOURCE_URL", SOURCE)
+    command.patch.setenv("CRM_LAKE_URL", finished.settings.lake_url)
+    command.patch.setenv("CRM_HOME", str(finished.settings.home))
+    return command
+
+
+@pytest.mark.parametrize("verb", ["run", "scores", "simulate", "doctor"])
+def test_every_verb_explains_itself(verb: str) -> None:
+    told = CliRunner().invoke(main, [verb, "--help"])
+    assert told.exit_code == 0
+    assert f"Example: crm-assets {verb}" in told.output
+    assert "Exit codes" in told.output
+    assert "--json" in told.output
+
+
+def test_run_again_says_that_all_is_up_to_date(at: Command) -> None:
+    told = at("run")
+    assert told.exit_code == 0, told.output
+    assert "Nothing to do: 2016-10 to 2017-12 are up to date." in told.output
+    assert "Forecast for 2018-01" in told.output
+    assert "Champion: version" in told.output
+    assert "2017-12.html" in told.output
+
+
+def test_run_as_json(at: Command) -> None:
+    told = at("run", "--json")
+    shown = json.loads(told.stdout)
+    assert shown["made"] == []
+    assert len(shown["top"]) == 10
+    values = [row["expected_value"] for row in shown["top"]]
+    assert values == sorted(values, reverse=True)
+    assert shown["champion"]["backtest"]["brier"] < shown["champion"]["backtest"]["base_rate_brier"]
+    assert shown["forecast"]["forecast_month"] == "2018-01"
+
+
+def test_scores_of_a_month(at: Command, finished: Finished) -> None:
+    stored = pl.read_parquet(finished.platform.lake.table_path("scores", finished.last.previous))
+    told = json.loads(at("scores", "--month", "2017-11", "--json").stdout)
+    assert told["month"] == "2017-11"
+    assert {row["opportunity_id"] for row in told["scores"]} == set(stored["opportunity_id"])
+    shown = at("scores", "--month", "2017-11", "--top", "3").output
+    assert sum(identity in shown for identity in stored["opportunity_id"]) == 3
+
+
+def test_scores_are_of_the_newest_month_by_default(at: Command) -> None:
+    assert json.loads(at("scores", "--json").stdout)["month"] == "2017-12"
+
+
+def test_scores_of_a_month_that_is_not_there(at: Command) -> None:
+    told = at("scores", "--month", "2019-01")
+    assert told.exit_code == 4
+    assert "2019-01" in told.stderr
+    assert "2016-10 to 2017-12" in told.stderr
+
+
+def test_doctor_finds_nothing_wrong(at: Command) -> None:
+    told = json.loads(at("doctor", "--json").stdout)
+    assert told["ok"], told
+    assert [finding["what"] for finding in told["findings"]] == ["settings", "source", "lake", "registry"]
+
+
+def test_doctor_says_what_is_wrong_and_writes_nothing(command: Command) -> None:
+    told = command("doctor", "--source", "nowhere", "--json", CRM_MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+    findings = {finding["what"]: finding for finding in json.loads(told.stdout)["findings"]}
+    assert told.exit_code == 3
+    assert not findings["source"]["ok"]
+    assert "nowhere" in findings["source"]["text"]
+    assert not findings["registry"]["ok"]
+    assert "127.0.0.1:9" in findings["registry"]["text"]
+    assert files_below(command.folder) == {}
+
+
+def test_doctor_sees_a_damaged_file(at: Command, finished: Finished, tmp_path: Path) -> None:
+    file = Path(finished.settings.lake_url) / finished.settings.dataset_name / "scores" / "2017-03.parquet"
+    whole = file.read_bytes()
+    try:
+        file.write_bytes(whole[:-1])
+        told = at("doctor")
+    finally:
+        file.write_bytes(whole)
+    assert "scores of 2017-03" in told.output
+
+
+def test_simulate_writes_extracts_and_the_truth_apart(command: Command) -> None:
+    arguments = ("simulate", "--opportunities", "300", "--months", "2017-01:2017-08", "--seed", "3", "--out", "sim/crm")
+    told = command(*arguments, "--json")
+    assert told.exit_code == 0, told.output
+    assert json.loads(told.stdout)["months"][0] == "2017-01"
+    crm = command.folder / "sim" / "crm"
+    assert (crm / "2017-08" / "sales_pipeline.csv").is_file()
+    assert not list(crm.rglob("*truth*"))
+    assert list((command.folder / "sim").rglob("*truth*"))
+    again = command(*arguments)
+    assert again.exit_code == 2
+    assert "sim/crm" in again.stderr
+
+
+def test_late_export_runs_like_any_source(command: Command) -> None:
+    command("simulate", "--opportunities", "400", "--months", "2017-01:2017-06", "--late-export", "--out", "late")
+    told = command("run", "--source", "late", "--json")
+    assert told.exit_code == 0, told.output
+    shown = json.loads(told.stdout)
+    assert shown["made"][-1] == "2017-06"
+    assert shown["quality"]["evidence"] == "one late export"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "wanted"),
+    [
+        (("run", "--months", "2017-12:2017-03"), {}, ["months out of order", "2017-03:2017-12"]),
+        (("run", "--months", "2017-3"), {}, ["'2017-3'", "YYYY-MM"]),
+        (("run",), {"CRM_ENGIN": "duckdb"}, ["CRM_ENGIN", "CRM_ENGINE"]),
+        (("run",), {"CRM_ENGINE": "pandas"}, ["CRM_ENGINE", "'pandas'", "duckdb"]),
+        (("run",), {"CRM_QUARANTINE_LIMIT": "7"}, ["CRM_QUARANTINE_LIMIT", "7"]),
+        (("run", "--source", "simulator:?sead=3"), {}, ["sead", "seed"]),
+        (("run", "--source", "ftp://host/crm"), {}, ["ftp://host/crm", "simulator:"]),
+        (("simulate", "--out", "x", "--drift", "weather@2017-09:1"), {}, ["weather", "price"]),
+    ],
+)
+def test_wrong_settings(
+    command: Command, arguments: tuple[str, ...], environment: dict[str, str], wanted: list[str]
+) -> None:
+    told = command(*arguments, **environment)
+    assert told.exit_code in {2, 3}, told.output
+    for text in wanted:
+        assert text in told.stderr
+    assert files_below(command.folder) == {}
+    as_json = json.loads(command(*arguments, "--json").stdout)
+    assert as_json["exit_code"] == told.exit_code
