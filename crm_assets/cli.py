@@ -7,12 +7,15 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from crm_assets import __version__
 from crm_assets.errors import CrmAssetsError
+
+if TYPE_CHECKING:
+    from crm_assets.simulator.writing import FileFormat
 
 EXIT_CODES = """
 
@@ -126,7 +129,7 @@ def simulate(
     seed: int,
     drift: tuple[str, ...],
     late_export: bool,
-    file_format: str,
+    file_format: FileFormat,
     out: Path,
     as_json: bool,
 ) -> None:
