@@ -5,7 +5,9 @@ BIN := .venv/bin
 SETUP := .venv/.installed
 SPARK := .venv/.spark
 SOURCE ?=
-export CRM_SOURCE_URL ?= $(or $(SOURCE),simulator:)
+ifneq ($(SOURCE),)
+export CRM_SOURCE_URL := $(SOURCE)
+endif
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo dev test test-spark lint format types lock bench docs clean

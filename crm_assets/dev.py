@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from crm_assets.errors import CrmAssetsError
-from crm_assets.run import prepare_dagster_home
+from crm_assets.run import dagster_home
 from crm_assets.settings import load_settings
 
 
@@ -19,7 +19,7 @@ def main() -> None:
     except CrmAssetsError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201 - a command's message
         sys.exit(error.exit_code)
-    home = os.environ.get("DAGSTER_HOME") or str(prepare_dagster_home(settings.dagster_home))
+    home = str(dagster_home(settings))
     # Beside the interpreter in a virtual environment that is not activated, else on the path.
     dagster = shutil.which("dagster", path=Path(sys.executable).parent) or "dagster"
     arguments = [dagster, "dev", "--module-name", "crm_assets.definitions", *sys.argv[1:]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import uuid
 from collections.abc import Iterator
@@ -92,8 +93,11 @@ def _with_partitions(settings: Settings, platform: Platform, months: list[Month]
     return settings.model_copy(update={"first_month": first, "last_month": last})
 
 
-def prepare_dagster_home(home: Path) -> Path:
-    """The folder, made with Dagster's configuration in it unless it is there."""
+def dagster_home(settings: Settings) -> Path:
+    """`DAGSTER_HOME`, or the settings' folder, made with Dagster's configuration in it unless it is there."""
+    if os.environ.get("DAGSTER_HOME"):
+        return Path(os.environ["DAGSTER_HOME"])
+    home = settings.dagster_home
     home.mkdir(parents=True, exist_ok=True)
     configuration = home / "dagster.yaml"
     if not configuration.exists():
@@ -105,7 +109,7 @@ def _execute(platform: Platform, settings: Settings, months: list[Month], *, sho
     from crm_assets.definitions import build_definitions
 
     job = build_definitions(settings, platform).resolve_job_def(BACKFILL.name)
-    home = prepare_dagster_home(settings.dagster_home)
+    home = dagster_home(settings)
     with (
         _event_log_without_fsync(home),
         dg.DagsterInstance.from_config(str(home)) as instance,

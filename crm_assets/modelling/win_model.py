@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crm_assets.errors import CrmAssetsError, QualityError
+from crm_assets.history.outcomes import OUTCOMES_ALLOWED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +24,7 @@ MISSING = "missing"
 KEY = ["snapshot_month", "opportunity_id"]
 """Columns that identify a row of the book."""
 
-WON, LOST, OPEN = OUTCOMES = ("won", "lost", "open")
+WON, LOST, OPEN = OUTCOMES = OUTCOMES_ALLOWED
 """What the next snapshot can tell about a row of the book."""
 
 FACTS = "crm_assets"

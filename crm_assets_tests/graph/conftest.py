@@ -45,7 +45,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 
 
 def _clear(patch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("CRM_")]:
+    for name in [name for name in os.environ if name.startswith(("CRM_", "DAGSTER_HOME"))]:
         patch.delenv(name)
 
 
