@@ -24,7 +24,7 @@ Exit codes:
   0  done              4  the lake cannot be used
   1  something failed  5  too much of the data is bad
   2  wrong settings    6  the model registry cannot be used
-  3  wrong source
+  3  wrong source      7  the month cannot be monitored
 """
 
 _SOURCE = click.option(

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 LEVEL_COLOURS = {NONE: "#2e7d32", LOW: "#8a6d00", MEDIUM: "#c25700", HIGH: "#b71c1c", None: "#5f6368"}
 
+_LARGEST_DRAWN = 1e12
+
 # The browser itself refuses whatever the page, or the script inside it, would fetch from elsewhere.
 _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
@@ -63,17 +65,18 @@ def compared_page(report: DriftReport, current: pd.DataFrame, reference: pd.Data
     )
     title, verdict = _verdict(report, _sides(report) + _findings(report) + _column_rows(ordered) + _rules(report))
     tested = ordered[ordered["p_value"].notna()]
-    page = evidently_page(
-        _as_tested(current, tested),
-        _as_tested(reference, tested),
-        dict(zip(tested["column"], tested["drifted"].astype(bool), strict=True)),
-        report.p_threshold or 0.0,
-    )
+    now, before = _as_tested(current, tested), _as_tested(reference, tested)
+    drifted = {
+        name: bool(verdict)
+        for name, verdict in zip(tested["column"], tested["drifted"], strict=True)
+        if _can_be_drawn(now[name]) and _can_be_drawn(before[name])
+    }
+    page = evidently_page(now[list(drifted)], before[list(drifted)], drifted, report.p_threshold or 0.0)
     for mark, added in (("<head>", _HEAD.replace("TITLE", title)), ("<body>", verdict)):
-        before, found, after = page.partition(mark)
+        start, found, end = page.partition(mark)
         if not found:
             raise RuntimeError(f"Evidently's page has no {mark}: its template has changed")
-        page = f"{before}{found}\n{added}{after}"
+        page = f"{start}{found}\n{added}{end}"
     return page
 
 
@@ -121,7 +124,7 @@ def _rules(report: DriftReport) -> str:
         "MEDIUM: the scores drifted with a small PSI, or a column with a large one. LOW: anything drifted, or a new "
         "category. The levels are rules of thumb, not calibrated on this history; and rows are not independent, so the "
         "tests find more between real months than their p-values promise.</p>"
-        '<p class="note">Below, each tested column in the same order; open a row for its distribution.</p>'
+        '<p class="note">Below, the tested columns in the same order; open a row for its distribution.</p>'
     )
 
 
@@ -173,6 +176,11 @@ def _as_tested(rows: pd.DataFrame, tested: pd.DataFrame) -> pd.DataFrame:
         categorical = kind == CATEGORICAL
         read[name] = as_labels(rows[name]).astype(object) if categorical else as_model_numbers(rows[name], "the rows")
     return pd.DataFrame(read)
+
+
+def _can_be_drawn(values: pd.Series) -> bool:
+    """Whether the bins of a histogram one wide can be told apart at the size of the values."""
+    return values.dtype == object or bool(values.abs().max() < _LARGEST_DRAWN)
 
 
 def _given(value: Any) -> bool:

@@ -10,6 +10,7 @@ import functools
 import re
 import warnings
 from collections.abc import Mapping
+from html import escape
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -38,9 +39,14 @@ def evidently_page(
     definition = evidently.DataDefinition(
         numerical_columns=[name for name in drifted if name not in categorical], categorical_columns=categorical
     )
-    sides = [evidently.Dataset.from_pandas(frame, data_definition=definition) for frame in (current, reference)]
+    # The page holds the categories unescaped inside a script, where `</script>` would end it.
+    safe = [frame.assign(**{name: frame[name].map(escape) for name in categorical}) for frame in (current, reference)]
+    sides = [evidently.Dataset.from_pandas(frame, data_definition=definition) for frame in safe]
     table = evidently.ColumnPictures(drifted=dict(drifted), p_threshold=p_threshold)
-    return _with_fixed_ids(evidently.Report([table]).run(*sides).get_html_str(as_iframe=False))
+    # Evidently also correlates the numbers, which divides by zero where one is constant; nothing of that is shown.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        snapshot = evidently.Report([table]).run(*sides)
+    return _with_fixed_ids(snapshot.get_html_str(as_iframe=False))
 
 
 @functools.cache

@@ -50,7 +50,7 @@ def reference_set(backtest_rows: pd.DataFrame, *, model_version: str, columns: S
     as_probabilities(backtest_rows["probability"], place)
     wrong = backtest_rows.loc[~backtest_rows["next_quarter_position"].isin([1, 2, 3]), "next_quarter_position"]
     if len(wrong):
-        raise MonitoringError(f"{place} have next_quarter_position {wrong.iloc[0]!r}; it is 1, 2 or 3")
+        raise MonitoringError(f"{place} have next_quarter_position {wrong.iloc[0]}; it is 1, 2 or 3")
     repeated = backtest_rows[backtest_rows.duplicated(list(KEY_COLUMNS))]
     if len(repeated):
         month, opportunity = (repeated.iloc[0][name] for name in KEY_COLUMNS)

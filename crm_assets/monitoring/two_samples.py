@@ -36,7 +36,7 @@ def kolmogorov_smirnov(reference: NDArray[np.float64], current: NDArray[np.float
 
     The p-value is the asymptotic one, which errs to the large side where values are tied.
     """
-    from scipy.stats import ks_2samp  # type: ignore[import-untyped]  # scipy publishes no types
+    from scipy.stats import ks_2samp
 
     result = ks_2samp(reference, current, method="asymp")
     return Difference(float(result.statistic), float(result.pvalue))
