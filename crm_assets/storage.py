@@ -20,7 +20,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import urlsplit
 
 from crm_assets.errors import CrmAssetsError, SettingsError
 
@@ -468,16 +467,11 @@ def _s3_client(url: str) -> Any:
     session = boto3.session.Session(botocore_session=core, region_name=os.environ.get("AWS_REGION") or None)
     config = Config(connect_timeout=3, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 3})
     try:
-        client = session.client("s3", config=config)
+        return session.client("s3", config=config)
     except ValueError as error:
         raise StorageError(
             f"{url}: cannot open it: {error}; correct AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL"
         ) from error
-    host = urlsplit(client.meta.endpoint_url).hostname or ""
-    if host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws")):
-        return client
-    # Other servers are rarely reachable under a host name per bucket.
-    return session.client("s3", config=config.merge(Config(s3={"addressing_style": "path"})))
 
 
 @functools.cache

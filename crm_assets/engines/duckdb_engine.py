@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import glob
 import shutil
 import tempfile
 from pathlib import Path
@@ -28,7 +29,8 @@ class DuckDBEngine:
 
     def scan(self, path: Path) -> nw.LazyFrame[Any]:
         """The Parquet file at `path`, not read yet."""
-        return nw.from_native(self._connection.read_parquet(str(path)))
+        # DuckDB takes every path for a pattern.
+        return nw.from_native(self._connection.read_parquet(glob.escape(str(path))))
 
     def sink(self, frame: nw.LazyFrame[Any], path: Path) -> None:
         """Compute `frame` and write it to one Parquet file at `path`."""

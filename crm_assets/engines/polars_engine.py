@@ -16,7 +16,7 @@ class PolarsEngine:
 
     def scan(self, path: Path) -> nw.LazyFrame[Any]:
         """The Parquet file at `path`, not read yet."""
-        return nw.from_native(pl.scan_parquet(path))
+        return nw.from_native(pl.scan_parquet(path, glob=False))
 
     def sink(self, frame: nw.LazyFrame[Any], path: Path) -> None:
         """Compute `frame` and write it to one Parquet file at `path`."""

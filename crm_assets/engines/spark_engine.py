@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -27,7 +28,8 @@ class SparkEngine:
 
     def scan(self, path: Path) -> nw.LazyFrame[Any]:
         """The Parquet file at `path`, not read yet."""
-        return nw.from_native(self._session.read.parquet(str(path)))
+        # Spark takes every path for a pattern.
+        return nw.from_native(self._session.read.parquet(re.sub(r"[][*?{}\\]", r"\\\g<0>", str(path))))
 
     def sink(self, frame: nw.LazyFrame[Any], path: Path) -> None:
         """Compute `frame` and write it to one Parquet file at `path`.

@@ -7,6 +7,7 @@ a write was interrupted: readers refuse the file and the month counts as stale.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -37,8 +38,8 @@ Notes: TypeAlias = Mapping[str, Scalar | list[Scalar]]
 _T = TypeVar("_T")
 _PARQUET = "parquet"
 _MANIFEST = re.compile(r"(?P<asset>.+)/(?P<month>\d{4}-\d\d)(\.\w+)?\.manifest\.json")
-_WAITS_SECONDS = (0, 0.05, 0.1, 0.2, 0.4, 0.8)
-"""How long a reader waits for a writer that has replaced a file and not yet its manifest."""
+_WAITS_SECONDS = (0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
+"""How long a reader waits, attempt by attempt, for a writer that has replaced a file and not yet its manifest."""
 
 
 class Lake:
@@ -225,20 +226,23 @@ class Lake:
     def _whole(
         self, asset: str, month: Month, suffix: str, fetch: Callable[[str], _T], digest: Callable[[_T], str]
     ) -> tuple[_T, Manifest]:
-        """The content of a file, fetched once it agrees with its manifest, and this manifest."""
-        place = self.location(asset, month, suffix)
+        """The content of a file and the manifest of exactly this content."""
+        path, place = _path(asset, month, suffix), self.location(asset, month, suffix)
         remedy = f"run `crm-assets run --months {month}`"
+        # A writer may be at work: what has been fetched is matched with manifests that are read later, and the reverse.
+        contents: dict[str, _T] = {}
+        manifests: dict[str, Manifest] = {}
         for wait in _WAITS_SECONDS:
             time.sleep(wait)
+            with contextlib.suppress(MissingError):
+                content = fetch(path)
+                contents[digest(content)] = content
             manifest = self.manifest(asset, month, suffix)
             if manifest is None:
                 raise LakeError(f"{place}: {asset} has not been made for {month}; {remedy}")
-            try:
-                content = fetch(manifest.path)
-            except MissingError:
-                continue
-            if digest(content) == manifest.sha256:
-                return content, manifest
+            manifests[manifest.sha256] = manifest
+            for sha256 in contents.keys() & manifests.keys():
+                return contents[sha256], manifests[sha256]
         raise LakeError(
             f"{place}: {asset} of {month} is not the file that its manifest describes, because a write was interrupted "
             f"or it was changed or deleted since; {remedy}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 import shutil
@@ -26,11 +27,13 @@ _SOCKETS = Path("/tmp")
 
 @dataclass(frozen=True)
 class S3Server:
-    """Where the server answers, and its only key."""
+    """Where the server answers, a key that may do everything there, and one that may only read and list."""
 
     endpoint: str
-    key: str
-    secret: str = field(repr=False)
+    key: str = field(default_factory=lambda: secrets.token_hex(10))
+    secret: str = field(default_factory=lambda: secrets.token_hex(20), repr=False)
+    reader_key: str = field(default_factory=lambda: secrets.token_hex(10))
+    reader_secret: str = field(default_factory=lambda: secrets.token_hex(20), repr=False)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -77,21 +80,21 @@ def s3_server() -> Iterator[S3Server]:
     with tempfile.TemporaryDirectory(prefix="crm-s3-") as folder:
         ports = _free_ports(5)
         s3, master, volume, filer, admin = ports
-        server = S3Server(f"http://127.0.0.1:{s3}", secrets.token_hex(10), secrets.token_hex(20))
-        data, log = Path(folder, "data"), Path(folder, "log")
+        server = S3Server(f"http://127.0.0.1:{s3}")
+        data, log, users = Path(folder, "data"), Path(folder, "log"), Path(folder, "users.json")
         data.mkdir()
+        users.write_text(json.dumps({"identities": _identities(server)}))
         command = [
             weed, "mini", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false",
             "-admin.ui=false", "-webdav=false", "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.autoCreateBucket=false",
             f"-s3.port={s3}", f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}",
-            f"-admin.port={admin}",
+            f"-admin.port={admin}", f"-s3.config={users}",
         ]  # fmt: skip
-        keys = {"AWS_ACCESS_KEY_ID": server.key, "AWS_SECRET_ACCESS_KEY": server.secret}
         with log.open("wb") as output:
             process = subprocess.Popen(
                 command,
                 cwd=folder,
-                env=os.environ | keys,
+                env={name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -118,10 +121,26 @@ def s3_environment(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Se
     return s3_server
 
 
+@pytest.fixture(scope="session")
+def s3_bucket(s3_server: S3Server) -> str:
+    """One bucket for the session: SeaweedFS takes its time to make one."""
+    return s3_server.new_bucket()
+
+
 @pytest.fixture
-def s3_url(s3_environment: S3Server) -> str:
-    """`s3://bucket/prefix` of a fresh bucket that this process can reach."""
-    return f"s3://{s3_environment.new_bucket()}/lake"
+def s3_url(s3_environment: S3Server, s3_bucket: str) -> str:
+    """`s3://bucket/prefix` that this process can reach and no other test uses."""
+    return f"s3://{s3_bucket}/{secrets.token_hex(6)}/the lake"
+
+
+def _identities(server: S3Server) -> list[dict[str, Any]]:
+    def identity(name: str, key: str, secret: str, actions: list[str]) -> dict[str, Any]:
+        return {"name": name, "credentials": [{"accessKey": key, "secretKey": secret}], "actions": actions}
+
+    return [
+        identity("owner", server.key, server.secret, ["Admin", "Read", "List", "Tagging", "Write"]),
+        identity("reader", server.reader_key, server.reader_secret, ["Read", "List"]),
+    ]
 
 
 def _wait_until_it_answers(server: S3Server, process: subprocess.Popen[bytes], log: Path) -> None:

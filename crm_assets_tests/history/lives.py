@@ -1,0 +1,124 @@
+"""Small made-up CRMs whose whole truth is known: what happens to each opportunity, and what a CRM shows of it on a day."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import polars as pl
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from crm_assets.calendar import Month, month_range
+from crm_assets.contracts import ENGAGING, LOST, PRODUCTS, PROSPECTING, SALES_PIPELINE, SALES_TEAMS, WON
+
+fixed = settings(derandomize=True, database=None, deadline=None, max_examples=30)
+"""The same examples in every run."""
+
+FIRST, LAST = Month(2016, 11), Month(2017, 6)
+MONTHS = month_range(FIRST, LAST)
+"""Long enough for opportunities that are older than each age the features count by, over a year's end."""
+
+TEAMS = pl.DataFrame(
+    [("Anna", "Dustin", "Central"), ("Boris", "Dustin", "Central"), ("Cecily", "Elke", "West")],
+    SALES_TEAMS.polars_schema(),
+    orient="row",
+)
+PRICES = pl.DataFrame([("GTX Pro", "GTX", 4821.0), ("MG Special", "MG", 55.0)], PRODUCTS.polars_schema(), orient="row")
+
+
+@dataclass(frozen=True)
+class Life:
+    """What happens to one opportunity; None for what never does. `account_known` is the day its account is filled in."""
+
+    opportunity_id: str
+    sales_agent: str
+    product: str
+    created: date
+    engaged: date | None = None
+    closed: date | None = None
+    won: bool = False
+    value: float = 0.0
+    account_known: date | None = None
+
+    def in_book(self, day: date) -> bool:
+        return by(self.engaged, day) and not by(self.closed, day)
+
+    def stage(self, day: date) -> str:
+        if by(self.closed, day):
+            return WON if self.won else LOST
+        return ENGAGING if by(self.engaged, day) else PROSPECTING
+
+    def shown(self, day: date) -> tuple[object, ...]:
+        """Its row of `sales_pipeline` in an export taken at the end of `day`."""
+        closed = by(self.closed, day)
+        return (
+            self.opportunity_id,
+            self.sales_agent,
+            self.product,
+            "Acme" if by(self.account_known, day) else None,
+            self.stage(day),
+            self.engaged if by(self.engaged, day) else None,
+            self.closed if closed else None,
+            (self.value if self.won else 0.0) if closed else None,
+        )
+
+
+def by(happens: date | None, day: date) -> bool:
+    """Whether it has happened by the end of `day`."""
+    return happens is not None and happens <= day
+
+
+def export(lives: Iterable[Life], day: date) -> pl.DataFrame:
+    """`sales_pipeline` as exported at the end of `day`."""
+    rows = [life.shown(day) for life in lives if life.created <= day]
+    return pl.DataFrame(rows, SALES_PIPELINE.polars_schema(), orient="row")
+
+
+_DAYS = (LAST.end - FIRST.start).days
+_EDGES = sorted({(day - FIRST.start).days for month in MONTHS for day in (month.start, month.end)})
+_WAITS = (0, 1, 89, 90, 91, 99, 100, 101, 137, 138, 139)
+
+
+def days(low: int = 0, high: int = _DAYS) -> st.SearchStrategy[int]:
+    """Days from the first of `FIRST`, often the first or last of a month."""
+    return st.sampled_from([day for day in _EDGES if low <= day <= high] or [low]) | st.integers(low, high)
+
+
+@st.composite
+def a_life(draw: st.DrawFn, opportunity_id: str) -> Life:
+    created = draw(days())
+    engaged = draw(st.none() | st.integers(created, created + 20))
+    closed = None
+    if engaged is not None:
+        closed = draw(st.none() | (st.sampled_from(_WAITS) | st.integers(0, 160)).map(lambda wait: engaged + wait))
+    account = draw(st.none() | st.integers(created, created + 200))
+
+    def on(number: int | None) -> date | None:
+        return None if number is None else FIRST.start + timedelta(days=number)
+
+    return Life(
+        opportunity_id,
+        draw(st.sampled_from(TEAMS["sales_agent"].to_list())),
+        draw(st.sampled_from(["GTX Pro", "GTXPro", "MG Special"])),
+        FIRST.start + timedelta(days=created),
+        on(engaged),
+        on(closed),
+        draw(st.booleans()),
+        float(draw(st.integers(1, 9000))),
+        # A CRM asks for the account at the latest when a deal closes.
+        on(account) if closed is None else on(min(account or closed, closed)),
+    )
+
+
+@st.composite
+def some_lives(draw: st.DrawFn, prefix: str = "", most: int = 25) -> list[Life]:
+    """Up to `most` opportunities in an order that is not that of their ids, which begin with `prefix`."""
+    count = draw(st.integers(0, most))
+    return [draw(a_life(f"{prefix}{number * 7 % 26:02d}")) for number in range(count)]
+
+
+def months() -> st.SearchStrategy[Month]:
+    """A month of which a later export exists."""
+    return st.sampled_from(MONTHS[:-1])

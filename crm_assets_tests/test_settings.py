@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from crm_assets.calendar import Month
+from crm_assets.errors import SettingsError
+from crm_assets.settings import Settings, load_settings, slug
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory, and an environment without settings."""
+    for name in list(os.environ):
+        if name.upper().startswith("CRM_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def said_by(**overrides: object) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(**overrides)
+    return str(caught.value)
+
+
+def test_defaults_need_nothing(elsewhere: Path) -> None:
+    settings = load_settings()
+    assert settings.source_url == "simulator:"
+    assert settings.dataset_url == "./lake/simulator"
+    assert settings.model_name == "simulator_win_model"
+    assert settings.engine == "auto"
+    assert settings.first_month is settings.last_month is None
+    assert settings.dagster_home == elsewhere / ".crm_assets" / "dagster" / "simulator"
+    assert settings.tracking_uri == f"sqlite:///{elsewhere}/.crm_assets/mlflow/mlflow.db"
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_every_setting_is_described() -> None:
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_override_beats_environment_beats_file_beats_default(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (elsewhere / ".env").write_text("CRM_SEED=1\nCRM_LAKE_URL=/file\nCRM_SOURCE_URL=/data/file\nOTHER=1\n")
+    monkeypatch.setenv("CRM_LAKE_URL", "/environment")
+    monkeypatch.setenv("CRM_SOURCE_URL", "/data/environment")
+    settings = load_settings(source_url="/data/override", lake_url=None)
+    assert settings.seed == 1
+    assert settings.lake_url == "/environment"
+    assert settings.source_url == "/data/override"
+    assert settings.backtest_months == 6
+
+
+def test_months_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRM_FIRST_MONTH", "2017-03")
+    monkeypatch.setenv("CRM_LAST_MONTH", "2017-03")
+    settings = load_settings()
+    assert settings.first_month == settings.last_month == Month(2017, 3)
+    assert settings.model_dump(mode="json")["first_month"] == "2017-03"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "parts"),
+    [
+        ("CRM_FIRST_MONTH", "2017-3", ["'2017-3'", "not a month", "YYYY-MM"]),
+        ("CRM_ENGINE", "pandas", ["'pandas'", "'auto', 'polars', 'duckdb' or 'spark'"]),
+        ("CRM_QUARANTINE_LIMIT", "5", ["'5'", "less than or equal to 1"]),
+        ("CRM_QUARANTINE_LIMIT", "-0.1", ["'-0.1'", "greater than or equal to 0"]),
+        ("CRM_SEED", "seven", ["'seven'", "valid integer"]),
+        ("CRM_DUCKDB_MEMORY_LIMIT", "2 gigabytes", ["'2 gigabytes'", "pattern"]),
+        ("CRM_DATASET", "My CRM", ["'My CRM'", "pattern"]),
+        ("CRM_BACKTEST_MONTHS", "0", ["'0'", "greater than or equal to 1"]),
+    ],
+)
+def test_wrong_value_is_named(name: str, value: str, parts: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    said = said_by()
+    assert said.startswith(f"{name} is ")
+    assert all(part in said for part in parts), said
+
+
+def test_every_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRM_SEED", "-1")
+    monkeypatch.setenv("CRM_ENGINE", "dask")
+    said = said_by()
+    assert "CRM_SEED is '-1'" in said
+    assert "CRM_ENGINE is 'dask'" in said
+
+
+def test_months_out_of_order() -> None:
+    said = said_by(first_month=Month(2017, 6), last_month=Month(2017, 5))
+    assert said == "settings: CRM_LAST_MONTH 2017-05 is before CRM_FIRST_MONTH 2017-06"
+
+
+def test_unknown_variable_is_refused_with_the_nearest_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRM_SORCE_URL", "/data")
+    assert said_by() == "CRM_SORCE_URL in the environment is not a setting: did you mean CRM_SOURCE_URL?"
+
+
+def test_unknown_variable_in_the_file_is_refused(elsewhere: Path) -> None:
+    (elsewhere / ".env").write_text("CRM_ZZZZZZ=1\n")
+    said = said_by()
+    assert said.startswith("CRM_ZZZZZZ in .env is not a setting: known are CRM_BACKTEST_MONTHS, ")
+    assert all(f"CRM_{name.upper()}" in said for name in Settings.model_fields)
+
+
+def test_variable_of_the_tests_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRM_REAL_DATA", "/data")
+    load_settings()
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        load_settings().seed = 8  # type: ignore[misc]  # mypy knows it as well
+
+
+def test_names_and_places_of_two_sources_differ(elsewhere: Path) -> None:
+    one, other = (load_settings(source_url=url, lake_url="s3://bucket/lake/") for url in ("/data/one", "/data/other"))
+    assert one.dataset_url == "s3://bucket/lake/one"
+    assert other.dataset_url == "s3://bucket/lake/other"
+    assert one.model_name != other.model_name
+    assert one.dagster_home != other.dagster_home
+
+
+def test_dataset_can_be_named() -> None:
+    settings = load_settings(source_url="/data/one", dataset="emea_2017")
+    assert settings.dataset_url == "./lake/emea_2017"
+    assert settings.model_name == "emea_2017_win_model"
+
+
+def test_model_store_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRM_MLFLOW_TRACKING_URI", "http://mlflow:5000")
+    assert load_settings().tracking_uri == "http://mlflow:5000"
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("simulator:", "simulator"),
+        ("simulator:?seed=8", "simulator-seed-8"),
+        (
+            "simulator:?months=2017-01:2018-12&drift=price@2017-09:0.2",
+            "simulator-months-2017-01-2018-12-drift-price-2017-09-0.2",
+        ),
+        ("/data/CRM Sales/", "crm-sales"),
+        ("./exports", "exports"),
+        ("s3://bucket/crm/landing", "landing"),
+        ("s3://bucket", "bucket"),
+        ("kaggle:innocentmfa/crm-sales-opportunities", "crm-sales-opportunities"),
+        ("/", "source"),
+        ("...", "source"),
+    ],
+)
+def test_slug(url: str, name: str) -> None:
+    assert slug(url) == name
+
+
+def test_slug_of_the_working_directory(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = elsewhere / "Exports" / "2017"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    assert slug(".") == "2017"
+    assert slug("..") == "exports"
