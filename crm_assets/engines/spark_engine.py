@@ -29,7 +29,9 @@ class SparkEngine:
     def scan(self, path: Path) -> nw.LazyFrame[Any]:
         """The Parquet file at `path`, not read yet."""
         # Spark takes every path for a pattern.
-        return nw.from_native(self._session.read.parquet(re.sub(r"[][*?{}\\]", r"\\\g<0>", str(path))))
+        literal = re.sub(r"[][*?{}\\]", r"\\\g<0>", str(path))
+        frame: nw.LazyFrame[Any] = nw.from_native(self._session.read.parquet(literal))
+        return frame
 
     def sink(self, frame: nw.LazyFrame[Any], path: Path) -> None:
         """Compute `frame` and write it to one Parquet file at `path`.

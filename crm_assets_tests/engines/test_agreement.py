@@ -1,4 +1,4 @@
-"""Every engine makes the same tables: the same rows in the same order, equal to the last bit, of the contract's types."""
+"""Every engine makes the same tables: the same rows in the same order, equal to the last bit, typed as agreed."""
 
 from __future__ import annotations
 
@@ -139,10 +139,8 @@ def test_on_weeks_before_1970(compared: Compare) -> None:
     lives = [Life(f"{day.day:02d}", "Anna", "GTX Pro", day, day) for day in days]
     raw = {"sales_pipeline": export(lives, month.end), "products": PRICES, "sales_teams": TEAMS}
     # December 1969 began on a Monday: all but its first and last week are in three whole weeks.
-    assert (
-        compared("before 1970", raw, month)[FEATURE_TABLE.name]["cohort_size"].to_list()
-        == [14] * 7 + [21] * 14 + [17] * 7 + [10] * 3
-    )
+    made = compared("before 1970", raw, month)
+    assert made[FEATURE_TABLE.name]["cohort_size"].to_list() == [14] * 7 + [21] * 14 + [17] * 7 + [10] * 3
 
 
 def test_faults_are_counted_alike(other: Engine, tmp_path: Path) -> None:

@@ -1,2 +1,3 @@
-from crm_assets_tests.history.conftest import real_crm as real_crm
-from crm_assets_tests.history.conftest import real_export as real_export
+from crm_assets_tests.history.conftest import real_crm, real_export
+
+__all__ = ["real_crm", "real_export"]

@@ -66,7 +66,8 @@ def test_name_twice() -> None:
 )
 def test_unknown_column(place: str) -> None:
     assert refused(feature("size", place)) == (
-        f"feature 'size' reads {place!r}, which does not exist; readable tables are opportunity_snapshots, daily_closings"
+        f"feature 'size' reads {place!r}, which does not exist; readable tables are opportunity_snapshots, "
+        "daily_closings"
     )
 
 
@@ -90,7 +91,7 @@ class TestRegistry:
         assert check_features(FEATURES) == FEATURES
 
     def test_its_names(self) -> None:
-        assert FEATURE_NAMES == tuple(feature.name for feature in FEATURES)
+        assert [feature.name for feature in FEATURES] == list(FEATURE_NAMES)
         assert FEATURE_TABLE.column_names == ["opportunity_id", "snapshot_month", "as_of", *FEATURE_NAMES]
         assert CATEGORICAL == ("product", "series", "sales_agent", "manager", "regional_office")
         assert set(WIN_MODEL_FEATURES) <= set(FEATURE_NAMES)

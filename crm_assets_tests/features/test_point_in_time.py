@@ -1,4 +1,4 @@
-"""Features of a month tell nothing of what happened after it: whatever the future, they are the same to the last bit."""
+"""Features of a month tell nothing of what happened after it: in whatever future, they are equal to the last bit."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def assert_same(found: MonthTables, expected: MonthTables) -> None:
 
 @st.composite
 def another_future(draw: st.DrawFn, lives: list[Life], day: date) -> list[Life]:
-    """The same lives up to the end of `day`, other ones after it: in when they close and how, and in who comes later."""
+    """The same lives up to the end of `day`, other ones after it: when they close and how, and who comes later."""
     left = (LAST.end - day).days
     later = st.none() | st.integers(1, left).map(lambda days: day + timedelta(days=days))
     changed = []
@@ -45,9 +45,7 @@ def another_future(draw: st.DrawFn, lives: list[Life], day: date) -> list[Life]:
                 engaged=life.engaged if by(life.engaged, day) else draw(later),
                 account_known=life.account_known if by(life.account_known, day) else draw(later),
             )
-            if not by(future.engaged, LAST.end) or (
-                future.closed and future.engaged and future.closed < future.engaged
-            ):
+            if future.engaged is None or (future.closed and future.closed < future.engaged):
                 future = replace(future, closed=None)
         changed.append(future)
     newcomers = draw(some_lives("new", most=6))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 
 import polars as pl
@@ -15,27 +16,27 @@ from crm_assets_tests.history.on_polars import month_tables
 MAY = Month(2017, 5)
 
 
-def life(name: str, agent: str, product: str, engaged: date, closed: date | None = None, won: bool = False) -> Life:
+def life(name: str, agent: str, product: str, engaged: date, closed: date | None = None, *, won: bool = False) -> Life:
     return Life(name, agent, product, engaged, engaged, closed, won, 9.0)
 
 
 JUNE_1 = date(2017, 6, 1)
 LIVES = [
     # Closed: Anna 2 of 3 won, Boris 1 of 2. All but c1 and c5 within 90 days: c1 closed on the last day before them.
-    life("c1", "Anna", "GTX Pro", date(2016, 12, 1), date(2017, 3, 2), True),  # 91 days
-    life("c2", "Anna", "GTXPro", date(2017, 1, 10), date(2017, 3, 3), False),  # 52 days
-    life("c3", "Anna", "MG Special", date(2017, 4, 26), MAY.end, True),  # 35 days
-    life("c4", "Boris", "MG Special", date(2017, 2, 1), date(2017, 5, 1), True),  # 89 days
-    life("c5", "Boris", "GTX Pro", date(2016, 11, 1), date(2017, 1, 5), False),  # 65 days
+    life("c1", "Anna", "GTX Pro", date(2016, 12, 1), date(2017, 3, 2), won=True),  # 91 days
+    life("c2", "Anna", "GTXPro", date(2017, 1, 10), date(2017, 3, 3)),  # 52 days
+    life("c3", "Anna", "MG Special", date(2017, 4, 26), MAY.end, won=True),  # 35 days
+    life("c4", "Boris", "MG Special", date(2017, 2, 1), date(2017, 5, 1), won=True),  # 89 days
+    life("c5", "Boris", "GTX Pro", date(2016, 11, 1), date(2017, 1, 5)),  # 65 days
     # The book, at ages of 100, 99, 138, 137 and 0 days.
-    life("o1", "Anna", "GTX Pro", date(2017, 2, 20), JUNE_1, True),
+    life("o1", "Anna", "GTX Pro", date(2017, 2, 20), JUNE_1, won=True),
     life("o2", "Anna", "MG Special", date(2017, 2, 21)),
-    life("o3", "Boris", "GTXPro", date(2017, 1, 13), JUNE_1, False),
+    life("o3", "Boris", "GTXPro", date(2017, 1, 13), JUNE_1),
     life("o4", "Boris", "MG Special", date(2017, 1, 14)),
     life("o5", "Cecily", "GTX Pro", MAY.end),
     # Not in it: prospecting, and not there yet.
     Life("p1", "Anna", "GTX Pro", date(2017, 1, 1), JUNE_1),
-    life("p2", "Anna", "GTX Pro", JUNE_1, JUNE_1, True),
+    life("p2", "Anna", "GTX Pro", JUNE_1, JUNE_1, won=True),
 ]
 
 
@@ -92,7 +93,7 @@ GTX_PRO, MG_SPECIAL = (
     },
 )
 AGENTS = (ANNA, ANNA, BORIS, BORIS, CECILY)
-EXPECTED: dict[str, list[object]] = {
+EXPECTED: dict[str, Sequence[object]] = {
     "age_days": [100, 99, 138, 137, 0],
     "next_quarter_position": [3] * 5,
     "next_month_days": [30] * 5,

@@ -6,7 +6,9 @@ import polars as pl
 import pytest
 
 from crm_assets.sources import open_source
-from crm_assets_tests.sources.conftest import real_export as real_export
+from crm_assets_tests.sources.conftest import real_export
+
+__all__ = ["real_crm", "real_export"]
 
 
 @pytest.fixture(scope="session")

@@ -301,8 +301,9 @@ def test_readers_see_whole_tables_with_their_own_manifests_while_a_writer_rewrit
         return version
 
     command = [sys.executable, "-c", REWRITE, lake.url]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(command, cwd=ROOT, text=True, bufsize=1, **pipes) as writer:
+    with subprocess.Popen(
+        command, cwd=ROOT, text=True, bufsize=1, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as writer:
         assert writer.stdin is not None
         assert writer.stdout is not None
         for version in range(1, 31):
