@@ -195,7 +195,7 @@ def _rules(column: Column) -> str:
     if column.references is not None:
         table, name = column.references
         rules.append(f"in [`{table}`](#{table}).`{name}`")
-    rules += [f"`{wrong}` is read as `{right}`" for wrong, right in column.aliases.items()]
+    rules += [f"`{wrong}` stands for `{right}`" for wrong, right in column.aliases.items()]
     return "; ".join(rules)
 
 

@@ -204,7 +204,10 @@ def months_of_run(context: dg.OpExecutionContext) -> list[Month]:
 
 
 def asset_check(check: MonthlyCheck) -> dg.AssetChecksDefinition:
-    """The Dagster check that looks at every month of the run and names the months at fault."""
+    """The Dagster check: blocking ones fail when any month of the run is at fault, others when the newest one is.
+
+    A warning is about the state of things today; that an early month of a backfill had little history is not.
+    """
 
     @dg.asset_check(
         asset=dg.AssetKey(check.asset.split("/")),
@@ -214,16 +217,16 @@ def asset_check(check: MonthlyCheck) -> dg.AssetChecksDefinition:
     )
     def evaluate(context: dg.AssetCheckExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.AssetCheckResult:
         verdicts = {month: check.verdict(platform, month) for month in months_of_run(context.op_execution_context)}
-        faults = [verdict.fault for verdict in verdicts.values() if verdict.fault]
         last = list(verdicts.values())[-1]
+        judged = verdicts.values() if check.blocking else [last]
+        faults = [verdict.fault for verdict in judged if verdict.fault]
+        earlier = [str(month) for month, verdict in verdicts.items() if verdict.fault and verdict is not last]
+        metadata = {name: value for name, value in last.figures.items() if value is not None}
         return dg.AssetCheckResult(
             passed=not faults,
             severity=dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN,
             description=" | ".join(faults) or None,
-            metadata={
-                "months": len(verdicts),
-                **{name: value for name, value in last.figures.items() if value is not None},
-            },
+            metadata={"months": len(verdicts), "earlier_months_at_fault": ", ".join(earlier), **metadata},
         )
 
     return evaluate

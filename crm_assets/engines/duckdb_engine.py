@@ -25,7 +25,7 @@ class DuckDBEngine:
     def __init__(self, memory_limit: str) -> None:
         spill = tempfile.mkdtemp(prefix="crm-assets-duckdb-")
         atexit.register(shutil.rmtree, spill, ignore_errors=True)
-        config = {
+        config: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": memory_limit,
             "temp_directory": spill,
             # Sorted frames keep their order all the same, and are written by every core instead of one.

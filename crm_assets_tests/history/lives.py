@@ -89,10 +89,10 @@ def days(low: int = 0, high: int = _DAYS) -> st.SearchStrategy[int]:
 @st.composite
 def a_life(draw: st.DrawFn, opportunity_id: str) -> Life:
     created = draw(days())
-    engaged = draw(st.none() | st.integers(created, created + 20))
+    engaged = draw(st.none() | st.integers(created, created + 20) | days(created))
     closed = None
     if engaged is not None:
-        closed = draw(st.none() | (st.sampled_from(_WAITS) | st.integers(0, 160)).map(lambda wait: engaged + wait))
+        closed = draw(st.none() | st.sampled_from(_WAITS).map(lambda wait: engaged + wait) | days(engaged))
     account = draw(st.none() | st.integers(created, created + 200))
 
     def on(number: int | None) -> date | None:
