@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
+import sys
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -181,5 +184,7 @@ def _print_next(shown: dict[str, Any], result: RunResult) -> None:
     given = shlex.quote(settings.source_url)
     where = "" if settings.source_url == default else f"CRM_SOURCE_URL={given} "
     flag = "" if settings.source_url == default else f" --source {given}"
-    click.echo(f"All scores: crm-assets scores --month {shown['month']}{flag}")
+    # Run from an environment that is not activated, the command is not on the path.
+    command = "crm-assets" if shutil.which("crm-assets") else os.path.relpath(sys.argv[0])
+    click.echo(f"All scores: {command} scores --month {shown['month']}{flag}")
     click.echo(f"The graph in Dagster: {where}make dev")

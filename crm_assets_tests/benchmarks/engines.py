@@ -67,6 +67,25 @@ class Case:
 
 
 @dataclass(frozen=True)
+class Input:
+    """What every engine of a comparison gets.
+
+    Attributes:
+        opportunities: of the simulated CRM.
+        span: its newest month, or all of its months.
+        raw: folder with a folder of raw tables per month.
+        rows: month -> rows of its `sales_pipeline`.
+        timeout: seconds after which a case is stopped.
+    """
+
+    opportunities: int
+    span: Span
+    raw: Path
+    rows: dict[str, int]
+    timeout: float
+
+
+@dataclass(frozen=True)
 class Aim:
     """Something the platform sets out to reach, and what was measured."""
 
@@ -119,7 +138,7 @@ def engines(scales: list[int], engines: list[str], months: str, timeout: float) 
             rows = {line["month"]: line["rows"] for line in written.lines}
             for span in spans:
                 wanted = dict(list(rows.items())[-1:]) if span == "newest" else rows
-                measured = list(_measured(opportunities, span, engines, raw, wanted, timeout))
+                measured = list(_measured(Input(opportunities, span, raw, wanted, timeout), engines))
                 cases += measured
                 for case in measured:
                     console.print(f"{opportunities:,} {span} {case.engine}: {case.seconds:.1f} s, {case.ended}")
@@ -140,37 +159,35 @@ def engines(scales: list[int], engines: list[str], months: str, timeout: float) 
     console.print(f"Figures: {RESULTS}")
 
 
-def _measured(
-    opportunities: int, span: Span, engines: list[str], raw: Path, rows: dict[str, int], timeout: float
-) -> Iterator[Case]:
+def _measured(given: Input, engines: list[str]) -> Iterator[Case]:
     """Each engine's fastest case; the engines take turns, so that a busy minute does not fall on one of them alone."""
-    rounds = ROUNDS if sum(rows.values()) < ROUNDS_BELOW else 1
+    rounds = ROUNDS if sum(given.rows.values()) < ROUNDS_BELOW else 1
     runs: dict[str, list[Case]] = {engine: [] for engine in engines}
     for _ in range(rounds):
         for engine in engines:
             if all(run.done for run in runs[engine]):
-                runs[engine].append(_run(opportunities, span, engine, raw, rows, timeout))
+                runs[engine].append(_run(given, engine))
     for engine in engines:
         yield min(runs[engine], key=lambda run: (not run.done, run.seconds))
 
 
-def _run(opportunities: int, span: Span, engine: str, raw: Path, rows: dict[str, int], timeout: float) -> Case:
+def _run(given: Input, engine: str) -> Case:
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="crm-assets-bench-") as out:
-        told = listen("case", [engine, str(raw), out, *rows], timeout=timeout)
+        told = listen("case", [engine, str(given.raw), out, *given.rows], timeout=given.timeout)
     last = told.lines[-1] if told.lines else {"seconds": 0.0, "cpu_seconds": 0.0, "peak_megabytes": 0.0}
     made = [line["month"] for line in told.lines]
     ended = "done"
     if told.timed_out:
-        ended = f"stopped after {timeout:.0f} s"
+        ended = f"stopped after {given.timeout:.0f} s"
     elif told.returncode:
         ended = f"failed with {told.returncode}"
     return Case(
-        opportunities=opportunities,
-        span=span,
+        opportunities=given.opportunities,
+        span=given.span,
         engine=engine,
-        rows=sum(rows[month] for month in made),
-        months=(len(made), len(rows)),
+        rows=sum(given.rows[month] for month in made),
+        months=(len(made), len(given.rows)),
         seconds=last["seconds"],
         cpu_seconds=last["cpu_seconds"],
         peak_megabytes=last["peak_megabytes"],
@@ -259,14 +276,9 @@ def _aims(cases: list[Case]) -> Iterator[Aim]:
         if case.opportunities >= AIM_RATIO_ROWS and found:
             aim = f"{case.span} of {case.opportunities:,} at least {AIM_RATIO:.0f} times as fast as {other}"
             yield Aim(aim, f"{_ratio(found)} times", found[0] >= AIM_RATIO)
-    for span, engine in itertools.product(("newest", "all"), OURS):
-        scales = sorted({case.opportunities for case in cases})
-        for small, large in itertools.pairwise(scales):
-            case = _find(cases, large, span, engine)
-            grown = growth(case, _find(cases, small, span, engine)) if case else None
+    for small, large in itertools.pairwise(sorted({case.opportunities for case in cases})):
+        for case in (case for case in cases if case.opportunities == large and case.engine in OURS):
+            grown = growth(case, _find(cases, small, case.span, case.engine))
             if grown is not None:
-                yield Aim(
-                    f"{engine}, {span}, no worse than linear from {small:,} to {large:,}",
-                    f"growth {grown:.2f}",
-                    grown <= 1,
-                )
+                aim = f"{case.engine}, {case.span}, no worse than linear from {small:,} to {large:,}"
+                yield Aim(aim, f"growth {grown:.2f}", grown <= 1)

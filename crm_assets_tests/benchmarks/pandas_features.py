@@ -1,11 +1,10 @@
-"""The same quarantine, snapshots, daily closings and features in pandas, written as one would without an engine to spare.
+"""The same quarantine, snapshots, daily closings and features in pandas, as one would write them in it alone.
 
 It shares no code with the platform's own tables, so that it also serves as a second opinion on them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -22,15 +21,7 @@ Types = Literal["plain", "arrow"]
 - arrow: Arrow strings for identifiers and categories for names, chosen by hand.
 """
 
-_NAMES = (
-    "sales_agent",
-    "product",
-    "account",
-    "deal_stage",
-    "manager",
-    "regional_office",
-    "series",
-)
+_NAMES = ("sales_agent", "product", "account", "deal_stage", "manager", "regional_office", "series")
 _SPELLINGS = {"GTXPro": "GTX Pro"}
 _GROUPS = {"agent": "sales_agent", "manager": "manager", "region": "regional_office", "product": "product"}
 _OLD_DAYS = (100, 138)
@@ -108,13 +99,11 @@ def _read(path: Path, types: Types) -> pd.DataFrame:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    # Without `date_as_object=False` dates become Python objects, tens of times slower.
-    if types == "plain":
-        frame: pd.DataFrame = pq.read_table(path).to_pandas(date_as_object=False)
-        return frame
-    table = pq.read_table(path, read_dictionary=list(_NAMES))
+    arrow = types == "arrow"
+    table = pq.read_table(path, read_dictionary=list(_NAMES) if arrow else None)
     texts = {text: pd.ArrowDtype(text) for text in (pa.string(), pa.large_string())}
-    frame = table.to_pandas(date_as_object=False, types_mapper=texts.get)
+    # Dates would become Python objects otherwise, tens of times slower.
+    frame: pd.DataFrame = table.to_pandas(date_as_object=False, types_mapper=texts.get if arrow else None)
     return frame
 
 
@@ -236,18 +225,14 @@ def _features(snapshots: pd.DataFrame, closings: pd.DataFrame, month: Month) -> 
         rates = _rates(counts.groupby(by, observed=True).sum(), everything)
         if prefix != "agent":
             rates = rates[["win_rate", "win_rate_recent", "close_rate_recent", "days_to_close"]]
-        made = _joined(made, rates.add_prefix(f"{prefix}_"), by)
+        made = made.join(rates.add_prefix(f"{prefix}_"), on=by)
 
     last_close = closings.groupby("sales_agent", observed=True)["close_date"].max()
     since_close = (as_of - last_close).dt.days.rename("agent_days_since_close")
-    made = _joined(made, since_close.to_frame(), "sales_agent")
+    made = made.join(since_close, on="sales_agent")
     for name in ("agent_open", "agent_closed_recent", "agent_days_since_close"):
         made[name] = made[name].astype("Int64")
     return _with_cohorts(made, snapshots, book["engage_date"])[_feature_columns()]
-
-
-def _joined(rows: pd.DataFrame, by_value: pd.DataFrame, key: str) -> pd.DataFrame:
-    return rows.join(by_value, on=key)
 
 
 def _counts(snapshots: pd.DataFrame, closings: pd.DataFrame, as_of: pd.Timestamp) -> pd.DataFrame:
@@ -283,23 +268,22 @@ def _rates(group: pd.DataFrame, everything: pd.Series) -> pd.DataFrame:
     """The smoothed rates of one group, a row per agent, manager, region or product."""
     import pandas as pd
 
-    def smoothed(parts: Callable[[pd.DataFrame | pd.Series], tuple[pd.Series, pd.Series]]) -> pd.Series:
-        hits, trials = parts(group)
-        return (hits + _SMOOTHING * _share(*parts(everything))) / (trials + _SMOOTHING)
+    def smoothed(hits: list[str], trials: list[str]) -> pd.Series:
+        overall = _share(everything[hits].sum(), everything[trials].sum())
+        return (group[hits].sum(axis=1) + _SMOOTHING * overall) / (group[trials].sum(axis=1) + _SMOOTHING)
 
-    rates = {
-        "win_rate": smoothed(lambda of: (of["won"], of["won"] + of["lost"])),
-        "win_rate_recent": smoothed(lambda of: (of["won_recent"], of["won_recent"] + of["lost_recent"])),
-        "close_rate_recent": smoothed(
-            lambda of: (of["won_recent"] + of["lost_recent"], of["won_recent"] + of["lost_recent"] + of["open"])
-        ),
-        "days_to_close": smoothed(lambda of: (of["days_to_close"], of["won"] + of["lost"])),
-        "open": group["open"],
-        "closed_recent": group["won_recent"] + group["lost_recent"],
-    }
-    for days in _OLD_DAYS:
-        rates[f"share_open_{days}"] = smoothed(lambda of, days=days: (of[f"open_{days}"], of[f"engaged_{days}"]))
-    return pd.DataFrame(rates)
+    recent = ["won_recent", "lost_recent"]
+    return pd.DataFrame(
+        {
+            "win_rate": smoothed(["won"], ["won", "lost"]),
+            "win_rate_recent": smoothed(["won_recent"], recent),
+            "close_rate_recent": smoothed(recent, [*recent, "open"]),
+            "days_to_close": smoothed(["days_to_close"], ["won", "lost"]),
+            "open": group["open"],
+            "closed_recent": group[recent].sum(axis=1),
+            **{f"share_open_{days}": smoothed([f"open_{days}"], [f"engaged_{days}"]) for days in _OLD_DAYS},
+        }
+    )
 
 
 def _with_cohorts(made: pd.DataFrame, snapshots: pd.DataFrame, engage_date: pd.Series) -> pd.DataFrame:
