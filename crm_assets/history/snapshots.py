@@ -135,7 +135,7 @@ def _dated(frame: nw.LazyFrame[Any], month: Month) -> nw.LazyFrame[Any]:
 def _examined(
     pipeline: nw.LazyFrame[Any], products: nw.LazyFrame[Any], sales_teams: nw.LazyFrame[Any], month: Month
 ) -> nw.LazyFrame[Any]:
-    """The pipeline with spellings mended, agent and product joined, and a `reasons` column (null on good rows)."""
+    """The pipeline with spellings mended, agent and product joined, and a `reasons` column (empty on good rows)."""
     copies = (
         pipeline.group_by("opportunity_id").agg(nw.len().cast(nw.Int64()).alias("copies")).filter(nw.col("copies") > 1)
     )

@@ -56,8 +56,7 @@ def with_pandas(types: Literal["plain", "arrow"]) -> MakeMonth:
     from crm_assets_tests.benchmarks.pandas_features import month_tables, write
 
     def make(raw: Path, out: Path, month: Month) -> None:
-        tables = month_tables(raw, month, types)
-        for name, table in vars(tables).items():
+        for name, table in month_tables(raw, month, types).items():
             write(table, out / f"{name}.parquet")
 
     return make

@@ -123,7 +123,7 @@ def _numbers(_context: click.Context, _option: click.Parameter, text: str) -> li
     help="What to measure.",
 )
 @click.option("--months", type=click.Choice(["newest", "all", "both"]), default="both", show_default=True)
-@click.option("--timeout", default=180.0, show_default=True, help="Seconds after which a case is stopped.")
+@click.option("--timeout", default=240.0, show_default=True, help="Seconds after which a case is stopped.")
 def engines(scales: list[int], engines: list[str], months: str, timeout: float) -> None:
     """Quarantine, snapshots, daily closings and features per engine, next to pandas."""
     spans: tuple[Span, ...] = ("newest", "all") if months == "both" else (months,)  # type: ignore[assignment]

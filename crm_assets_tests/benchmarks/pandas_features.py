@@ -5,7 +5,6 @@ It shares no code with the platform's own tables, so that it also serves as a se
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -72,21 +71,22 @@ _CLOSING_COLUMNS = [
 ]
 
 
-@dataclass(frozen=True)
-class MonthTables:
-    """What pandas makes of a month; columns and order of rows as in the platform's tables."""
+def month_tables(raw: Path, month: Month, types: Types) -> dict[str, pd.DataFrame]:
+    """The four tables of `month` by name, columns and order of rows as in the platform's.
 
-    quarantine: pd.DataFrame
-    snapshots: pd.DataFrame
-    closings: pd.DataFrame
-    features: pd.DataFrame
-
-
-def month_tables(raw: Path, month: Month, types: Types) -> MonthTables:
-    """The four tables of `month` from a folder with `sales_pipeline`, `products` and `sales_teams` as Parquet."""
+    Args:
+        raw: folder with `sales_pipeline`, `products` and `sales_teams` as Parquet.
+        month: the month.
+        types: how to hold strings.
+    """
     snapshots, quarantine = _snapshot(raw, month, types)
     closings = _daily_closings(snapshots)
-    return MonthTables(quarantine, snapshots, closings, _features(snapshots, closings, month))
+    return {
+        "quarantined_opportunities": quarantine,
+        "opportunity_snapshots": snapshots,
+        "daily_closings": closings,
+        "opportunity_features": _features(snapshots, closings, month),
+    }
 
 
 def write(table: pd.DataFrame, path: Path) -> None:
@@ -149,7 +149,9 @@ def _snapshot(raw: Path, month: Month, types: Types) -> tuple[pd.DataFrame, pd.D
     )
     return (
         snapshots[_SNAPSHOT_COLUMNS].sort_values("opportunity_id", ignore_index=True),
-        quarantine[_QUARANTINE_COLUMNS].sort_values(["opportunity_id", "reasons"], ignore_index=True),
+        quarantine[_QUARANTINE_COLUMNS].sort_values(
+            ["opportunity_id", "reasons"], ignore_index=True, na_position="first"
+        ),
     )
 
 

@@ -74,13 +74,17 @@ def test_a_file_is_read_and_written_wherever_it_is(engine: Engine, tmp_path: Pat
     assert {file.name for file in target.parent.iterdir()} == {"in.parquet", "out.parquet"}
 
 
-def test_order_of_many_rows_is_kept(engine: Engine, tmp_path: Path) -> None:
-    """More rows than an engine handles in one piece."""
-    source, target = tmp_path / "in.parquet", tmp_path / "out.parquet"
+def test_many_sorted_rows_are_written_in_order_and_to_the_same_bytes(engine: Engine, tmp_path: Path) -> None:
+    """More rows than an engine handles in one piece, with a column added after they were sorted."""
+    source, targets = tmp_path / "in.parquet", [tmp_path / "one.parquet", tmp_path / "other.parquet"]
     numbers = pl.DataFrame({"number": pl.int_range(300_000, eager=True)})
     numbers.sample(fraction=1, shuffle=True, seed=1).write_parquet(source, row_group_size=50_000)
-    engine.sink(engine.scan(source).sort("number"), target)
-    assert pl.read_parquet(target).equals(numbers)
+    for target in targets:
+        odd = engine.scan(source).filter(nw.col("number") % 2 == 1).sort("number")
+        engine.sink(odd.with_columns(next=nw.col("number") + 1).select("next", "number"), target)
+    expected = pl.int_range(1, 300_000, 2, eager=True)
+    assert pl.read_parquet(targets[0]).equals(pl.DataFrame({"next": expected + 1, "number": expected}))
+    assert targets[0].read_bytes() == targets[1].read_bytes()
 
 
 def test_what_is_sunk_takes_the_place_of_what_was(engine: Engine, tmp_path: Path) -> None:

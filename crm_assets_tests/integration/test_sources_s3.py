@@ -120,16 +120,17 @@ def test_wrong_key(s3_url: str, monkeypatch: pytest.MonkeyPatch, variable: str, 
         open_source(s3_url)
 
 
-def test_bucket_that_vanishes(s3_environment: S3Server, s3_url: str) -> None:
-    put(s3_environment, s3_url, {name: text.encode() for name, text in EXPORT.items()})
-    source = open_source(s3_url)
-    bucket, _, prefix = s3_url.removeprefix("s3://").partition("/")
+def test_bucket_that_vanishes(s3_environment: S3Server) -> None:
+    bucket = s3_environment.new_bucket()
+    url = f"s3://{bucket}/crm"
+    put(s3_environment, url, {name: text.encode() for name, text in EXPORT.items()})
+    source = open_source(url)
     client = s3_environment.client()
     with contextlib.closing(client):
         for name in EXPORT:
-            client.delete_object(Bucket=bucket, Key=f"{prefix}/{name}")
+            client.delete_object(Bucket=bucket, Key=f"crm/{name}")
         client.delete_bucket(Bucket=bucket)
-    with pytest.raises(SourceError, match=f"^{s3_url}: cannot list it: the server said NoSuchBucket"):
+    with pytest.raises(SourceError, match=f"^{url}: cannot list it: the server said NoSuchBucket"):
         source.months()
 
 
