@@ -20,8 +20,8 @@ setup: $(SETUP) ## Make .venv with the locked dependencies
 $(SETUP): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	@$(BIN)/uv pip install --quiet --compile-bytecode --require-hashes -r requirements.lock
-	@$(BIN)/uv pip install --quiet --no-deps --editable .
+	@$(BIN)/uv pip install --python $(BIN)/python --quiet --compile-bytecode --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --editable .
 	@touch $@
 
 demo: $(SETUP) ## Run the whole graph on the simulated CRM and show the scored pipeline
@@ -37,7 +37,7 @@ test-spark: $(SPARK) ## Run the Spark tests (installs PySpark; needs Java 17)
 	@$(BIN)/pytest -m spark
 
 $(SPARK): $(SETUP) requirements-spark.lock
-	@$(BIN)/uv pip install --quiet --compile-bytecode --require-hashes -r requirements-spark.lock
+	@$(BIN)/uv pip install --python $(BIN)/python --quiet --compile-bytecode --require-hashes -r requirements-spark.lock
 	@touch $@
 
 lint: $(SETUP) ## Check style

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from crm_assets import __version__
-from crm_assets.errors import CrmAssetsError
+from crm_assets.errors import CrmAssetsError, SettingsError
 
 if TYPE_CHECKING:
     from crm_assets.simulator.writing import FileFormat
@@ -42,6 +42,9 @@ def _verb(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*args, as_json=as_json, **kwargs)
         except CrmAssetsError as error:
             fail(error, as_json=as_json)
+        except ModuleNotFoundError as error:
+            missing = f"{error.name} is not installed: pip install 'crm-assets[all]'"
+            fail(SettingsError(missing), as_json=as_json)
 
     return run
 
@@ -153,7 +156,7 @@ def simulate(
     else:
         write_extracts(simulation, out, wanted, file_format)
     truth = truth_folder(out)
-    write_truth(simulation, truth, wanted)
+    write_truth(simulation, out, wanted)
     told = {"source": config.url(), "out": str(out), "truth": str(truth), "months": [str(month) for month in wanted]}
     if as_json:
         click.echo(json.dumps(told))

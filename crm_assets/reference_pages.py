@@ -48,7 +48,7 @@ _MLFLOW_VARIABLES = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "Seconds a request may take; 30 unless set.",
 }
 _OTHER_VARIABLES = {
-    "DAGSTER_HOME": "Dagster's own home for `make dev`, instead of the one below `CRM_HOME`.",
+    "DAGSTER_HOME": "Dagster's own home, instead of the one below `CRM_HOME`.",
     "KAGGLE_USERNAME": "Account for sources `kaggle:OWNER/DATASET`.",
     "KAGGLE_KEY": "Its key.",
     "TMPDIR": "Folder of temporary files: downloads from S3, tables while they are written, what DuckDB spills.",
@@ -65,7 +65,7 @@ class _Cells:
 
 def tables_page() -> str:
     """Every table: what a row is, and of each column type, unit, rules, availability and meaning."""
-    derived = [asset for asset in ASSETS if asset.table not in CRM_TABLES]
+    derived = [asset for asset in ASSETS if asset.group != "raw"]
     parts = [
         "# Tables",
         _MADE,

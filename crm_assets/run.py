@@ -18,7 +18,7 @@ from crm_assets.defs.assets import ASSETS
 from crm_assets.defs.jobs import BACKFILL
 from crm_assets.defs.platform import Platform
 from crm_assets.defs.provenance import stale_months
-from crm_assets.errors import CrmAssetsError, QualityError, SourceError
+from crm_assets.errors import CrmAssetsError, LakeError, QualityError, SettingsError, SourceError
 from crm_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class RunResult:
         platform: the deployment it ran on.
         months: the months that were asked for, in order.
         made: those that had to be made; the others were up to date.
-        outdated: later months in the lake that were not asked for and are out of date now.
+        outdated: other months in the lake, which were not asked for and are out of date.
     """
 
     platform: Platform
@@ -65,12 +65,14 @@ def run_months(settings: Settings, wanted: list[Month] | None, *, force: bool, s
     """
     platform = Platform(settings)
     months = _readable(platform, wanted)
-    stale = months if force else list(stale_months(platform, ASSETS, months))
-    made = month_range(stale[0], stale[-1]) if stale else []
+    stale = months if force else [m for m in stale_months(platform, ASSETS, _known(platform, months)) if m in months]
+    # What comes after a month that is made again is made of it.
+    made = month_range(stale[0], months[-1]) if stale else []
     if made:
+        _check_before(platform, made)
         _execute(platform, _with_partitions(settings, platform, months), made, show_progress=show_progress)
-    later = [month for month in map(Month.parse, platform.lake.months(ASSETS[-1].name)) if month > months[-1]]
-    outdated = list(stale_months(platform, ASSETS, later)) if made and later else []
+    known = _known(platform, months)
+    outdated = [m for m in stale_months(platform, ASSETS, known) if m not in months] if len(known) > len(months) else []
     return RunResult(platform, tuple(months), tuple(made), tuple(outdated))
 
 
@@ -85,6 +87,25 @@ def _readable(platform: Platform, wanted: list[Month] | None) -> list[Month]:
     return months
 
 
+def _known(platform: Platform, months: list[Month]) -> list[Month]:
+    """The months and every month in the lake, in order."""
+    return sorted({*months, *map(Month.parse, platform.lake.months(ASSETS[0].name))})
+
+
+def _check_before(platform: Platform, made: list[Month]) -> None:
+    """Raise what would stop the run half-way, before anything is stored."""
+    earlier = [month for month in _known(platform, made) if month < made[0]]
+    if earlier and earlier[-1] != made[0].previous:
+        gap = earlier[-1].next
+        raise LakeError(
+            f"months out of order: {platform.lake.url} ends with {earlier[-1]}, so {gap} is missing before {made[0]}; "
+            f"run --months {gap}:{made[-1]}"
+        )
+    platform.registry.check()
+    if platform.settings.engine != "auto":
+        platform.engine_for(0)
+
+
 def _with_partitions(settings: Settings, platform: Platform, months: list[Month]) -> Settings:
     """The settings with monthly partitions that reach over the source and the wanted months."""
     held = [*platform.source.months(), *months]
@@ -95,10 +116,13 @@ def _with_partitions(settings: Settings, platform: Platform, months: list[Month]
 
 def dagster_home(settings: Settings) -> Path:
     """`DAGSTER_HOME`, or the settings' folder, made with Dagster's configuration in it unless it is there."""
-    if os.environ.get("DAGSTER_HOME"):
-        return Path(os.environ["DAGSTER_HOME"])
-    home = settings.dagster_home
-    home.mkdir(parents=True, exist_ok=True)
+    given = os.environ.get("DAGSTER_HOME")
+    home = Path(given) if given else settings.dagster_home
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        variable = "DAGSTER_HOME" if given else "CRM_HOME"
+        raise SettingsError(f"the folder {home} cannot be made ({error.strerror}): correct {variable}") from None
     configuration = home / "dagster.yaml"
     if not configuration.exists():
         configuration.write_text(_DAGSTER_YAML)

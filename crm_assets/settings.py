@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from crm_assets.calendar import Month
@@ -42,7 +42,12 @@ class Settings(BaseSettings):
     """The platform's settings; the variable of a field is its name in capitals behind `CRM_`."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True, arbitrary_types_allowed=True
+        env_prefix=PREFIX,
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        arbitrary_types_allowed=True,
     )
 
     source_url: str = Field(
@@ -53,7 +58,7 @@ class Settings(BaseSettings):
     dataset: str = Field(
         "",
         description="Name of the source's part of the lake, of its model and Dagster home; made from the source.",
-        pattern=r"^[a-z0-9_.-]*$",
+        pattern=r"^([a-z0-9_][a-z0-9_.-]*)?$",
     )
     mlflow_tracking_uri: str = Field(
         "", description="MLflow store; a SQLite file and a folder below `CRM_HOME` by default."
@@ -88,6 +93,21 @@ class Settings(BaseSettings):
     backtest_months: int = Field(6, ge=1, description="Newest matured months that the rolling-origin backtest covers.")
     catboost_iterations: int = Field(250, ge=10, description="Trees of the win model.")
     seed: int = Field(7, ge=0, description="Seed of training and of every sample.")
+
+    @field_validator("source_url", "lake_url", "mlflow_tracking_uri")
+    @classmethod
+    def _without_credentials(cls, url: str) -> str:
+        if "@" in urlsplit(url).netloc:
+            raise ValueError("a URL must not hold credentials; set the AWS_ or MLFLOW_TRACKING_ variables instead")
+        return url
+
+    @field_validator("duckdb_memory_limit")
+    @classmethod
+    def _enough_memory(cls, limit: str) -> str:
+        number, unit = re.split(r"(?<=[\d.])(?=[ KMGT])", limit, maxsplit=1)
+        if float(number) * 1000 ** " KMGT".index(unit.strip()[0]) < 100e6:
+            raise ValueError("DuckDB needs at least 100MB")
+        return limit
 
     @model_validator(mode="after")
     def _months_in_order(self) -> Self:
@@ -137,7 +157,11 @@ def load_settings(**overrides: Any) -> Settings:
     Raises SettingsError naming the variable, its value and the remedy, also for a `CRM_` variable that is no setting.
     """
     known = {PREFIX + name.upper() for name in Settings.model_fields}
-    for place, names in (("the environment", list(os.environ)), (".env", list(dotenv_values(".env")))):
+    try:
+        in_file = list(dotenv_values(".env"))
+    except UnicodeDecodeError as error:
+        raise SettingsError(f".env is not UTF-8 ({error.reason} at byte {error.start}): save it as UTF-8") from None
+    for place, names in (("the environment", list(os.environ)), (".env", in_file)):
         for name in names:
             if name.upper().startswith(PREFIX) and name.upper() not in known | TESTS_ONLY:
                 near = difflib.get_close_matches(name.upper(), known, n=1)
@@ -149,6 +173,8 @@ def load_settings(**overrides: Any) -> Settings:
         lines = []
         for problem in error.errors():
             name = PREFIX + str(problem["loc"][0]).upper() if problem["loc"] else "settings"
-            shown = "" if not problem["loc"] else f" is {problem['input']!r}"
+            # A refused URL may hold a secret.
+            secret = "credentials" in problem["msg"]
+            shown = "" if secret or not problem["loc"] else f" is {problem['input']!r}"
             lines.append(f"{name}{shown}: {problem['msg'].removeprefix('Value error, ')}")
         raise SettingsError("; ".join(lines)) from None

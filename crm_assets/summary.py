@@ -18,6 +18,7 @@ from crm_assets.defs.scoring import FORECAST, SCORES
 from crm_assets.errors import LakeError
 from crm_assets.history.snapshots import SNAPSHOTS
 from crm_assets.lake import Lake
+from crm_assets.sources import open_source
 
 if TYPE_CHECKING:
     from crm_assets.defs.platform import Platform
@@ -38,7 +39,7 @@ def scores_of(lake: Lake, month: Month) -> pl.DataFrame:
 def month_of_scores(settings: Settings, month: Month | None) -> tuple[Lake, Month]:
     """The lake, and `month` or the newest with scores. Raises LakeError when there is no lake or no such month."""
     url = settings.dataset_url
-    lake = Lake.open(url, create=False)
+    lake = Lake.open(url, source=open_source(settings.source_url).url, create=False)
     held = lake.months(SCORES.name)
     if not held:
         raise LakeError(f"{url} holds no scores: make them with crm-assets run --source {settings.source_url}")
@@ -182,7 +183,8 @@ def _print_next(shown: dict[str, Any], result: RunResult) -> None:
     settings = result.platform.settings
     default = type(settings).model_fields["source_url"].default
     given = shlex.quote(settings.source_url)
-    where = "" if settings.source_url == default else f"CRM_SOURCE_URL={given} "
+    months = f"CRM_FIRST_MONTH={result.months[0]} CRM_LAST_MONTH={result.months[-1]}"
+    where = "" if settings.source_url == default else f"CRM_SOURCE_URL={given} {months} "
     flag = "" if settings.source_url == default else f" --source {given}"
     # Run from an environment that is not activated, the command is not on the path.
     command = "crm-assets" if shutil.which("crm-assets") else os.path.relpath(sys.argv[0])

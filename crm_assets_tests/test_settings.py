@@ -71,7 +71,11 @@ def test_months_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("CRM_QUARANTINE_LIMIT", "-0.1", ["'-0.1'", "greater than or equal to 0"]),
         ("CRM_SEED", "seven", ["'seven'", "valid integer"]),
         ("CRM_DUCKDB_MEMORY_LIMIT", "2 gigabytes", ["'2 gigabytes'", "pattern"]),
+        ("CRM_DUCKDB_MEMORY_LIMIT", "99 MB", ["'99 MB'", "at least 100MB"]),
+        ("CRM_DUCKDB_MEMORY_LIMIT", "0.0999GB", ["'0.0999GB'", "at least 100MB"]),
         ("CRM_DATASET", "My CRM", ["'My CRM'", "pattern"]),
+        ("CRM_DATASET", "..", ["'..'", "pattern"]),
+        ("CRM_DATASET", "one/two", ["'one/two'", "pattern"]),
         ("CRM_BACKTEST_MONTHS", "0", ["'0'", "greater than or equal to 1"]),
     ],
 )
@@ -88,6 +92,36 @@ def test_every_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     said = said_by()
     assert "CRM_SEED is '-1'" in said
     assert "CRM_ENGINE is 'dask'" in said
+
+
+@pytest.mark.parametrize("limit", ["100MB", "100 MB", "0.1GB", "123MiB", "1.5 TB"])
+def test_memory_limit(limit: str) -> None:
+    assert load_settings(duckdb_memory_limit=limit).duckdb_memory_limit == limit
+
+
+@pytest.mark.parametrize("name", ["CRM_SOURCE_URL", "CRM_LAKE_URL", "CRM_MLFLOW_TRACKING_URI"])
+def test_credentials_in_a_url_are_refused_and_not_shown(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "s3://me:hunter2@bucket/crm")
+    said = said_by()
+    assert said.startswith(f"{name}: a URL must not hold credentials; set the ")
+    assert "hunter2" not in said
+
+
+def test_at_signs_that_are_no_credentials() -> None:
+    assert load_settings(source_url="simulator:?drift=price@2017-09:0.2").source_url.endswith("price@2017-09:0.2")
+    assert load_settings(source_url="/data/me@work").dataset_name == "me-work"
+
+
+def test_empty_variable_is_as_none(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRM_FIRST_MONTH", "")
+    (elsewhere / ".env").write_text("CRM_SEED=\nCRM_SOURCE_URL=\n")
+    settings = load_settings()
+    assert (settings.first_month, settings.seed, settings.source_url) == (None, 7, "simulator:")
+
+
+def test_file_that_is_not_utf_8(elsewhere: Path) -> None:
+    (elsewhere / ".env").write_bytes("CRM_LAKE_URL=/größe\n".encode("latin-1"))
+    assert said_by().startswith(".env is not UTF-8 (")
 
 
 def test_months_out_of_order() -> None:

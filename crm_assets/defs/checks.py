@@ -13,6 +13,7 @@ from crm_assets.defs.model import WIN_MODEL
 from crm_assets.defs.monitoring import DRIFT
 from crm_assets.defs.platform import Platform
 from crm_assets.defs.scoring import NO_CHAMPION, SCORES
+from crm_assets.errors import LakeError
 from crm_assets.features.registry import FEATURE_TABLE
 from crm_assets.history.snapshots import QUARANTINE, SNAPSHOTS
 
@@ -197,9 +198,16 @@ CHECKS: tuple[MonthlyCheck, ...] = (
 )
 
 
-def months_of_run(context: dg.OpExecutionContext) -> list[Month]:
-    """The months of the run, one or a range."""
-    keys = context.partition_keys if context.has_partition_key_range else [context.partition_key]
+def months_of_run(context: dg.OpExecutionContext, platform: Platform, asset: str) -> list[Month]:
+    """The months of the run, one or a range; the newest in the lake for a check that is run by itself."""
+    if context.has_partition_key_range:
+        keys = list(context.partition_keys)
+    elif context.has_partition_key:
+        keys = [context.partition_key]
+    else:
+        keys = platform.lake.months(asset)[-1:]
+    if not keys:
+        raise LakeError(f"the lake holds no {asset} to check: make it first")
     return [Month.parse(key) for key in keys]
 
 
@@ -216,7 +224,10 @@ def asset_check(check: MonthlyCheck) -> dg.AssetChecksDefinition:
         description=check.description,
     )
     def evaluate(context: dg.AssetCheckExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.AssetCheckResult:
-        verdicts = {month: check.verdict(platform, month) for month in months_of_run(context.op_execution_context)}
+        verdicts = {
+            month: check.verdict(platform, month)
+            for month in months_of_run(context.op_execution_context, platform, check.asset)
+        }
         last = list(verdicts.values())[-1]
         judged = verdicts.values() if check.blocking else [last]
         faults = [verdict.fault for verdict in judged if verdict.fault]

@@ -15,7 +15,7 @@ from crm_assets.history.snapshots import SNAPSHOTS
     group="features",
     needs=(Needs(SNAPSHOTS.name), Needs(DAILY_CLOSINGS.name)),
     kinds=("parquet",),
-    code=("history", "engines", "features"),
+    code=("history", "engines", "features", "defs/feature_table"),
 )
 def opportunity_features(inputs: Inputs, month: Month) -> Made:
     """One row per opportunity in the book, with features that read nothing later than the month-end."""

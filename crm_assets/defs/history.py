@@ -7,10 +7,9 @@ from crm_assets.defs.inputs import Inputs
 from crm_assets.defs.monthly import Made, Needs, monthly_asset
 from crm_assets.history import closings, outcomes, snapshots
 from crm_assets.history.quality import pipeline_quality
-from crm_assets.sources import Evidence
 
 _GROUP = "history"
-_CODE = ("history", "engines")
+_CODE = ("history", "engines", "defs/history")
 _RAW_NAMES = ("raw/sales_pipeline", "raw/products", "raw/sales_teams")
 _RAW = tuple(Needs(name) for name in _RAW_NAMES)
 
@@ -34,15 +33,15 @@ def opportunity_snapshots(inputs: Inputs, month: Month) -> Made:
     """What the CRM knew of every opportunity at the month-end, spellings mended, bad rows left out."""
     pipeline, products, teams = inputs.engine_frames(*_RAW_NAMES, month=month)
     good, _ = snapshots.snapshot(pipeline, products, teams, month)
-    evidence = inputs.notes(_RAW_NAMES[0], month)["evidence"]
+    landed = inputs.notes(_RAW_NAMES[0], month)
     quarantined = inputs.frame(snapshots.QUARANTINE.name, month)
     quality = pipeline_quality(
         pipeline,
         snapshots.reason_counts(quarantined["reasons"]),
         quarantined=quarantined.height,
-        account_known=evidence == Evidence.EXTRACT,
+        account_known=not landed["rolled_back"],
     )
-    return Made(good, notes={**quality.as_notes(), "evidence": evidence})
+    return Made(good, notes={**quality.as_notes(), "evidence": landed["evidence"]})
 
 
 @monthly_asset(

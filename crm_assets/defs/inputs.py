@@ -52,6 +52,10 @@ class Inputs:
         """The deployment's settings."""
         return self._platform.settings
 
+    def held(self, asset: str) -> list[Month]:
+        """Every month of an asset that the lake holds."""
+        return [Month.parse(month) for month in self._platform.lake.months(asset)]
+
     def months(self, asset: str, month: Month) -> list[Month]:
         """The months up to `month` that the lake holds of an asset.
 

@@ -10,7 +10,7 @@ import polars as pl
 from crm_assets.calendar import Month
 from crm_assets.contracts import Column, Kind, Table
 from crm_assets.defs.inputs import Inputs
-from crm_assets.defs.monthly import Made, history_of, month_before, monthly_asset
+from crm_assets.defs.monthly import Made, Needs, history_of, month_before, monthly_asset
 from crm_assets.features.registry import CATEGORICAL, FEATURE_TABLE, WIN_MODEL_FEATURES
 from crm_assets.history.outcomes import OUTCOMES
 
@@ -145,7 +145,7 @@ def backtest_predictions(inputs: Inputs, month: Month) -> Made:
     needs=(
         history_of(FEATURE_TABLE.name),
         history_of(OUTCOMES.name),
-        history_of(BACKTEST.name),
+        Needs(BACKTEST.name),
         month_before("win_model"),
     ),
     kinds=("catboost", "mlflow"),
@@ -169,7 +169,8 @@ def win_model(inputs: Inputs, month: Month) -> Made:
     reference, plots = _log(inputs, month, report, decision)
     if decision.promoted:
         champion = {"champion_version": reference.version, "champion_month": str(month)}
-        _point_alias(inputs, month, reference.version)
+    if champion["champion_version"]:
+        _point_alias(inputs, month, champion["champion_version"])
     trained_on = origin.training_rows(month)
     row |= {
         **champion,
@@ -241,9 +242,8 @@ def _log(inputs: Inputs, month: Month, report: BacktestReport, decision: Promoti
 
 
 def _point_alias(inputs: Inputs, month: Month, version: str) -> None:
-    """Move the champion alias, unless it points at a later month's model already: a backfill leaves it alone."""
-    current = inputs.registry.champion()
-    if current is None or current.month <= month:
+    """Point the registry's alias at the newest month's champion; a backfill of the past leaves it alone."""
+    if month == inputs.last_month and not any(later > month for later in inputs.held(WIN_MODEL.name)):
         inputs.registry.set_champion(version)
 
 

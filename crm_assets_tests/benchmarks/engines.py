@@ -46,7 +46,7 @@ class Case:
         months: made and wanted; fewer were made than wanted if it was stopped.
         seconds, cpu_seconds: without starting Python and imports; of the months made.
         peak_megabytes: most memory of its process, Python and libraries included.
-        load: processes that wanted a processor when it began, on average of a minute, itself not included.
+        others: processors that everything else on the machine kept busy meanwhile; None where the system does not say.
         ended: `done`, or why not.
     """
 
@@ -58,7 +58,7 @@ class Case:
     seconds: float
     cpu_seconds: float
     peak_megabytes: float
-    load: float
+    others: float | None
     ended: str
 
     @property
@@ -127,7 +127,7 @@ def _numbers(_context: click.Context, _option: click.Parameter, text: str) -> li
 def engines(scales: list[int], engines: list[str], months: str, timeout: float) -> None:
     """Quarantine, snapshots, daily closings and features per engine, next to pandas."""
     spans: tuple[Span, ...] = ("newest", "all") if months == "both" else (months,)  # type: ignore[assignment]
-    console = Console(width=120)
+    console = Console(width=140)
     cases: list[Case] = []
     for opportunities in scales:
         with tempfile.TemporaryDirectory(prefix="crm-assets-bench-") as folder:
@@ -172,7 +172,6 @@ def _measured(given: Input, engines: list[str]) -> Iterator[Case]:
 
 
 def _run(given: Input, engine: str) -> Case:
-    load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="crm-assets-bench-") as out:
         told = listen("case", [engine, str(given.raw), out, *given.rows], timeout=given.timeout)
     last = told.lines[-1] if told.lines else {"seconds": 0.0, "cpu_seconds": 0.0, "peak_megabytes": 0.0}
@@ -191,7 +190,7 @@ def _run(given: Input, engine: str) -> Case:
         seconds=last["seconds"],
         cpu_seconds=last["cpu_seconds"],
         peak_megabytes=last["peak_megabytes"],
-        load=load,
+        others=told.others,
         ended=ended,
     )
 
@@ -230,13 +229,13 @@ def _ratio(found: tuple[float, bool] | None) -> str:
 def _table(cases: list[Case]) -> Table:
     table = Table(
         title="Quarantine, snapshots, daily closings and features",
-        caption="* the engine that auto takes; speed against pandas in times (~ from the months it made before it was "
-        "stopped); growth = seconds ratio / rows ratio to the scale above, 1 is linear",
+        caption="* what auto takes; others: processors busy with something else meanwhile; x: times as fast as, ~ by "
+        "the months it made before it was stopped; growth: seconds ratio / rows ratio to the scale above, 1 is linear",
     )
     table.add_column("opportunities", justify="right")
     table.add_column("months")
     table.add_column("engine")
-    for heading in ("seconds", "CPU s", "rows/s", "peak MB", "x pandas", "x pandas+arrow", "growth"):
+    for heading in ("seconds", "CPU s", "others", "rows/s", "peak MB", "x pandas", "x pandas+arrow", "growth"):
         table.add_column(heading, justify="right")
     smaller = dict(itertools.pairwise([None, *sorted({case.opportunities for case in cases})]))
     below = {larger: small for small, larger in smaller.items()}
@@ -253,6 +252,7 @@ def _table(cases: list[Case]) -> Table:
             f"{case.engine}{'*' if case.engine == chosen_engine(case.opportunities) else ''}",
             f"{case.seconds:.2f}" if case.rows else "",
             f"{case.cpu_seconds:.2f}" if case.rows else "",
+            "" if case.others is None else f"{case.others:.1f}",
             f"{case.rows / case.seconds:,.0f}" if case.rows else "",
             f"{case.peak_megabytes:,.0f}" if case.rows else "",
             *map(_ratio, against),

@@ -8,6 +8,7 @@ import resource
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +25,14 @@ class Told:
         lines: in order.
         timed_out: whether it was ended for taking too long.
         returncode: 0 when it went well; negative for the signal that ended it.
+        others: processors that everything else on the machine kept busy meanwhile, on average; None where the system
+            does not say.
     """
 
     lines: list[dict[str, Any]]
     timed_out: bool
     returncode: int
+    others: float | None
 
 
 def tell(**values: Any) -> None:
@@ -46,6 +50,7 @@ def listen(module: str, arguments: Sequence[str], *, timeout: float | None = Non
         timeout: seconds after which it is ended.
         folder: its working folder, so that no `.env` of the caller's is read; the root by default.
     """
+    began, busy_before, own_before = time.perf_counter(), _busy_seconds(), _children_seconds()
     process = subprocess.Popen(
         [sys.executable, "-m", f"crm_assets_tests.benchmarks.{module}", *arguments],
         stdout=subprocess.PIPE,
@@ -60,14 +65,32 @@ def listen(module: str, arguments: Sequence[str], *, timeout: float | None = Non
     in_time = timer is None or timer.is_alive()
     if timer:
         timer.cancel()
+    busy, own, passed = _busy_seconds(), _children_seconds() - own_before, time.perf_counter() - began
+    others = None if busy is None or busy_before is None else max(0.0, (busy - busy_before - own) / passed)
     lines = [json.loads(line) for line in output.splitlines() if line.endswith("}")]
-    return Told(lines, timed_out=not in_time, returncode=process.returncode)
+    return Told(lines, timed_out=not in_time, returncode=process.returncode, others=others)
 
 
 def environment() -> Mapping[str, str]:
     """The environment without settings of the platform or Dagster, and with this checkout to import from."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("CRM_", "DAGSTER_", "MLFLOW_"))}
     return {**kept, "PYTHONPATH": str(ROOT)}
+
+
+def _busy_seconds() -> float | None:
+    """Time that all processors together have worked since the machine started, also for others on its host."""
+    statistics = Path("/proc/stat")
+    if not statistics.exists():
+        return None
+    user, nice, system, _idle, _wait, interrupts, soft_interrupts, stolen = map(
+        int, statistics.read_text().splitlines()[0].split()[1:9]
+    )
+    return (user + nice + system + interrupts + soft_interrupts + stolen) / os.sysconf("SC_CLK_TCK")
+
+
+def _children_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def cpu_seconds() -> float:

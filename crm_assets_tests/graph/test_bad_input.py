@@ -160,3 +160,32 @@ def test_lake_of_another_source(command: Command, extracts: Path) -> None:
     for text in (str(extracts.resolve()), str(other.resolve()), "CRM_DATASET"):
         assert text in told.stderr
     assert files_below(command.folder / "lake") == before
+
+
+def test_empty_required_cell_is_quarantined(command: Command, extracts: Path) -> None:
+    file = extracts / "2017-06" / "sales_pipeline.csv"
+    rows = pl.read_csv(file, infer_schema=False)
+    first = pl.int_range(pl.len()) == 0
+    rows.with_columns(pl.when(first).then(None).otherwise("sales_agent").alias("sales_agent")).write_csv(file)
+    told = command("run", "--source", "crm", "--json")
+    assert told.exit_code == 0, told.output
+    assert json.loads(told.stdout)["quality"]["quarantine_reasons"] == ["1 no sales_agent"]
+
+
+def test_skipped_month_leaves_the_lake_as_it_was(command: Command, extracts: Path) -> None:
+    assert command("run", "--source", "crm", "--months", "2017-01").exit_code == 0
+    before = files_below(command.folder / "lake")
+    told = command("run", "--source", "crm", "--months", "2017-04:2017-05")
+    assert told.exit_code == 4
+    assert "--months 2017-02:2017-05" in told.stderr
+    assert files_below(command.folder / "lake") == before
+
+
+def test_model_store_that_is_down_leaves_the_lake_as_it_was(command: Command, extracts: Path) -> None:
+    assert command("run", "--source", "crm", "--months", "2017-01").exit_code == 0
+    before = files_below(command.folder / "lake")
+    told = command(
+        "run", "--source", "crm", "--months", "2017-01:2017-02", CRM_MLFLOW_TRACKING_URI="http://127.0.0.1:9"
+    )
+    assert told.exit_code == 6
+    assert files_below(command.folder / "lake") == before

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from crm_assets.cli import main
+from crm_assets.run import run_months
 from crm_assets_tests.graph.conftest import SOURCE, Command, Finished, files_below
 
 
@@ -104,6 +105,7 @@ def test_simulate_writes_extracts_and_the_truth_apart(command: Command) -> None:
     told = command(*arguments, "--json")
     assert told.exit_code == 0, told.output
     assert json.loads(told.stdout)["months"][0] == "2017-01"
+    assert len(list(Path(json.loads(told.stdout)["truth"]).glob("*.parquet"))) == 8
     crm = command.folder / "sim" / "crm"
     assert (crm / "2017-08" / "sales_pipeline.csv").is_file()
     assert not list(crm.rglob("*truth*"))
@@ -130,6 +132,8 @@ def test_late_export_runs_like_any_source(command: Command) -> None:
         (("run",), {"CRM_ENGIN": "duckdb"}, ["CRM_ENGIN", "CRM_ENGINE"]),
         (("run",), {"CRM_ENGINE": "pandas"}, ["CRM_ENGINE", "'pandas'", "duckdb"]),
         (("run",), {"CRM_QUARANTINE_LIMIT": "7"}, ["CRM_QUARANTINE_LIMIT", "7"]),
+        (("run",), {"CRM_DATASET": ".."}, ["CRM_DATASET"]),
+        (("run",), {"CRM_DUCKDB_MEMORY_LIMIT": "1MB"}, ["CRM_DUCKDB_MEMORY_LIMIT", "100MB"]),
         (("run", "--source", "simulator:?sead=3"), {}, ["sead", "seed"]),
         (("run", "--source", "ftp://host/crm"), {}, ["ftp://host/crm", "simulator:"]),
         (("simulate", "--out", "x", "--drift", "weather@2017-09:1"), {}, ["weather", "price"]),
@@ -145,3 +149,20 @@ def test_wrong_settings(
     assert files_below(command.folder) == {}
     as_json = json.loads(command(*arguments, "--json").stdout)
     assert as_json["exit_code"] == told.exit_code
+
+
+def test_credentials_in_a_url_are_refused_and_not_told(command: Command) -> None:
+    told = command("doctor", "--source", "s3://key:topsecret@bucket/crm")
+    assert told.exit_code == 2
+    assert "CRM_SOURCE_URL" in told.output
+    assert "topsecret" not in told.output
+
+
+def test_repairing_a_middle_month_makes_the_later_ones_too(finished: Finished, tmp_path: Path) -> None:
+    settings = finished.settings.model_copy(update={"lake_url": str(tmp_path / "lake"), "home": tmp_path / "home"})
+    months = list(finished.result.months[:4])
+    run_months(settings, months, force=False, show_progress=False)
+    (tmp_path / "lake" / settings.dataset_name / "model_performance" / "2016-12.parquet").unlink()
+    repaired = run_months(settings, months, force=False, show_progress=False)
+    assert repaired.made == tuple(months[2:])
+    assert run_months(settings, months, force=False, show_progress=False).made == ()

@@ -65,6 +65,15 @@ def test_what_went_back_to_prospecting_has_no_outcome() -> None:
     assert found["opportunity_id"].to_list() == ["on"]
 
 
+def test_sorted_by_id_whatever_the_order_of_the_snapshots() -> None:
+    lives = [life(name) for name in ("b", "B", "a", "9", "10")]
+    before, now = (
+        MonthTables(month, month_of(lives, month).snapshots.reverse(), month_of(lives, month).quarantine)
+        for month in (APRIL, MAY)
+    )
+    assert now.outcomes(before)["opportunity_id"].to_list() == ["10", "9", "B", "a", "b"]
+
+
 def test_without_rows() -> None:
     nothing, something = month_of([], APRIL), month_of([life("open")], MAY)
     for found in (something.outcomes(nothing), month_of([], MAY).outcomes(month_of([life("open")], APRIL))):
