@@ -162,7 +162,8 @@ def simulate(
         click.echo(json.dumps(told))
     else:
         click.echo(f"{opportunities:,} opportunities in {out}, their true probabilities in {truth}")
-        click.echo(f"Score them: crm-assets run --source {out}")
+        taken = f"CRM_EXPORTED_ON={config.last.end} " if late_export else ""
+        click.echo(f"Score them: {taken}crm-assets run --source {out}")
 
 
 @main.command(epilog=f"Example: crm-assets doctor --source s3://exports/crm{EXIT_CODES}")

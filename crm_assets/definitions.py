@@ -1,43 +1,11 @@
-"""Composes everything for Dagster: `crm_assets.definitions` is the code location."""
+"""The code location: everything Dagster runs, with the settings of the environment. Nothing imports this module."""
 
 from __future__ import annotations
 
-import warnings
-
 import dagster as dg
 
-from crm_assets.defs.assets import ASSETS, dagster_asset
-from crm_assets.defs.checks import CHECKS, asset_check
-from crm_assets.defs.io_manager import LakeIOManager
-from crm_assets.defs.jobs import JOBS, MONTHLY_SCHEDULE
-from crm_assets.defs.partitions import monthly_partitions
-from crm_assets.defs.platform import Platform
-from crm_assets.settings import Settings, load_settings
-
-
-def build_definitions(settings: Settings, platform: Platform | None = None) -> dg.Definitions:
-    """Everything Dagster runs, for a deployment with these settings. Opens neither the source nor the lake.
-
-    Args:
-        settings: the deployment's settings.
-        platform: its parts, where they are open already.
-    """
-    platform = platform or Platform(settings)
-    partitions = monthly_partitions(settings)
-    with warnings.catch_warnings():
-        # Single-run backfills and mappings that reach before the first partition are beta, and needed: without them a
-        # backfill is one process a month, and the first months could not be made.
-        warnings.simplefilter("ignore", dg.BetaWarning)
-        assets = [dagster_asset(asset, partitions) for asset in ASSETS]
-    return dg.Definitions(
-        assets=assets,
-        asset_checks=[asset_check(check) for check in CHECKS],
-        jobs=JOBS,
-        schedules=[MONTHLY_SCHEDULE],
-        resources={"platform": platform, "lake_io": LakeIOManager()},
-        # A process per step costs two to three seconds, more than most steps take.
-        executor=dg.in_process_executor,
-    )
+from crm_assets.defs.composition import build_definitions
+from crm_assets.settings import load_settings
 
 
 @dg.definitions

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from crm_assets.errors import CrmAssetsError
 from crm_assets.run import dagster_home
-from crm_assets.settings import load_settings
+from crm_assets.settings import Settings, load_settings
+from crm_assets.sources import Evidence, open_source
 
 
 def main() -> None:
@@ -19,11 +20,34 @@ def main() -> None:
     except CrmAssetsError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201 - a command's message
         sys.exit(error.exit_code)
+    months = _months(settings)
     home = str(dagster_home(settings))
     # Beside the interpreter in a virtual environment that is not activated, else on the path.
     dagster = shutil.which("dagster", path=Path(sys.executable).parent) or "dagster"
     arguments = [dagster, "dev", "--module-name", "crm_assets.definitions", *sys.argv[1:]]
-    os.execvpe(dagster, arguments, {**os.environ, "DAGSTER_HOME": home})
+    os.execvpe(dagster, arguments, {**os.environ, **months, "DAGSTER_HOME": home})
+
+
+def _months(settings: Settings) -> dict[str, str]:
+    """The source's own months as the settings of Dagster's partitions, where none are set.
+
+    The code location never opens the source, so it would show every month since 2016-10. A source of monthly extracts
+    goes on, so its last month is left open.
+    """
+    if settings.source_url.startswith("simulator:"):
+        return {}
+    try:
+        source = open_source(settings.source_url, exported_on=settings.exported_on)
+        months = source.months()
+    except CrmAssetsError as error:
+        print(f"The source's months are not known: {error}", file=sys.stderr)  # noqa: T201 - as above
+        return {}
+    found = {}
+    if settings.first_month is None:
+        found["CRM_FIRST_MONTH"] = str(months[0])
+    if settings.last_month is None and source.evidence is Evidence.EXPORT:
+        found["CRM_LAST_MONTH"] = str(months[-1])
+    return found
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from crm_assets.calendar import Month
-from crm_assets.errors import CrmAssetsError
+from crm_assets.errors import CrmAssetsError, RegistryError
 from crm_assets.settings import Settings, load_settings
 
 
@@ -55,13 +55,14 @@ def _found(what: str, look: Callable[[Settings], str], settings: Settings) -> Fi
 def _source(settings: Settings) -> str:
     from crm_assets.sources import open_source
 
-    source = open_source(settings.source_url)
+    source = open_source(settings.source_url, exported_on=settings.exported_on)
     months = source.months()
     rows = source.tables(months[-1])
     return f"{source.url}: {source.evidence}, {months[0]} to {months[-1]}, {len(rows)} tables read"
 
 
 def _lake(settings: Settings) -> str:
+    from crm_assets.defs.provenance import is_intact
     from crm_assets.lake import Lake
     from crm_assets.lake.lake import MARKER
     from crm_assets.sources import open_source
@@ -74,13 +75,18 @@ def _lake(settings: Settings) -> str:
         there = False
     if not there:
         return f"{url}: not there yet, the first run makes it"
-    lake = Lake.open(url, source=open_source(settings.source_url).url, create=False)
+    try:
+        source = open_source(settings.source_url).url
+    except CrmAssetsError:
+        # Told as a finding of its own; whose lake this is cannot be compared then.
+        source = None
+    lake = Lake.open(url, source=source, create=False)
     months = lake.months("scores")
     broken = [
         f"{asset} of {month}"
         for asset in lake.assets()
         for month in map(Month.parse, lake.months(asset))
-        if not lake.is_intact(asset, month)
+        if not is_intact(lake, asset, month)
     ]
     state = f"damaged or half-written, the next run makes them again: {', '.join(broken)}" if broken else "intact"
     return f"{url}: {len(months)} months scored{f', {months[0]} to {months[-1]}' if months else ''}, {state}"
@@ -90,7 +96,35 @@ def _registry(settings: Settings) -> str:
     from crm_assets.registry import Registry
 
     registry = Registry(settings.tracking_uri, settings.model_name)
-    registry.check()
-    champion = registry.champion()
-    named = f"champion is version {champion.version} of {champion.month}" if champion else "no champion yet"
-    return f"{registry.tracking_uri}: {named}"
+    expected = _champion_of_lake(settings)
+    if expected is None and not registry.is_there:
+        return f"{registry.tracking_uri}: not there yet, the first run makes it"
+    champion = None
+    if registry.is_there:
+        registry.check()
+        champion = registry.champion()
+    found = f"version {champion.version} of {champion.month}" if champion else "none yet"
+    if expected is not None and (champion is None or champion.sha256 != expected[1]):
+        raise RegistryError(
+            f"{registry.tracking_uri}: the champion is {found}, but the lake's newest month names version "
+            f"{expected[0]}: set CRM_MLFLOW_TRACKING_URI to the store that has it, or run crm-assets run, which makes "
+            "again what is lost"
+        )
+    return f"{registry.tracking_uri}: champion is {found}"
+
+
+def _champion_of_lake(settings: Settings) -> tuple[str, str] | None:
+    """Version and content hash of the champion after the lake's newest month; None without one, or without a lake."""
+    from crm_assets.defs.model import WIN_MODEL
+    from crm_assets.lake import Lake
+
+    try:
+        lake = Lake.open(settings.dataset_url, create=False)
+        months = lake.months(WIN_MODEL.name)
+        manifest = lake.manifest(WIN_MODEL.name, Month.parse(months[-1])) if months else None
+    except CrmAssetsError:
+        # Told as a finding of the lake.
+        return None
+    if manifest is None or "champion_version" not in manifest.notes:
+        return None
+    return str(manifest.notes["champion_version"]), str(manifest.notes["champion_sha256"])

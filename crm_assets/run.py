@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from crm_assets.calendar import Month, month_range
+from crm_assets.contracts import CRM_TABLES
 from crm_assets.defs.assets import ASSETS
+from crm_assets.defs.checks import contract_fault
+from crm_assets.defs.composition import build_definitions
 from crm_assets.defs.jobs import BACKFILL
 from crm_assets.defs.platform import Platform
 from crm_assets.defs.provenance import stale_months
@@ -24,6 +27,7 @@ from crm_assets.settings import Settings
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+_FAULTS = 5
 _RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 _DAGSTER_YAML = """\
 telemetry:
@@ -101,6 +105,14 @@ def _check_before(platform: Platform, made: list[Month]) -> None:
             f"months out of order: {platform.lake.url} ends with {earlier[-1]}, so {gap} is missing before {made[0]}; "
             f"run --months {gap}:{made[-1]}"
         )
+    faults = [
+        fault
+        for month in made
+        for table in CRM_TABLES
+        if (fault := contract_fault(table, platform.source.tables(month)[table.name], month))
+    ]
+    if faults:
+        raise QualityError(" | ".join(faults[:_FAULTS]))
     platform.registry.check()
     if platform.settings.engine != "auto":
         platform.engine_for(0)
@@ -130,8 +142,6 @@ def dagster_home(settings: Settings) -> Path:
 
 
 def _execute(platform: Platform, settings: Settings, months: list[Month], *, show_progress: bool) -> None:
-    from crm_assets.definitions import build_definitions
-
     job = build_definitions(settings, platform).resolve_job_def(BACKFILL.name)
     home = dagster_home(settings)
     with (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -53,6 +54,18 @@ class Settings(BaseSettings):
     source_url: str = Field(
         "simulator:",
         description="Source of raw tables: `simulator:`, a folder, `s3://bucket/prefix` or `kaggle:OWNER/DATASET`.",
+    )
+    exported_on: date | None = Field(
+        None,
+        description="Day one late export was taken, YYYY-MM-DD; the latest date in it by default. Months that had not "
+        "ended by then are left out.",
+    )
+    extract_days_late: int = Field(
+        7,
+        ge=0,
+        le=20,
+        description="Days after a month-end within which its extract may have been taken; what happened in them is "
+        "undone.",
     )
     lake_url: str = Field("./lake", description="Where tables and reports live: a folder or `s3://bucket/prefix`.")
     dataset: str = Field(

@@ -116,19 +116,20 @@ def print_summary(shown: dict[str, Any], result: RunResult) -> None:
     """The summary for people, on standard output."""
     import click
 
-    first, last = result.months[0], result.months[-1]
     if not result.made:
-        click.echo(f"Nothing to do: {first} to {last} are up to date.")
+        are = "is" if len(result.months) == 1 else "are"
+        click.echo(f"Nothing to do: {_span(result.months)} {are} up to date.")
     elif len(result.made) < len(result.months):
-        click.echo(f"Made {result.made[0]} to {result.made[-1]}; the other months were up to date.")
+        click.echo(f"Made {_span(result.made)}; the other months were up to date.")
     else:
-        click.echo(f"Made {first} to {last}.")
+        click.echo(f"Made {_span(result.made)}.")
     if result.outdated:
-        click.echo(f"Out of date now: {', '.join(map(str, result.outdated))}; run them too.")
+        again = f"--months {result.outdated[0]}:{result.outdated[-1]}"
+        click.echo(f"Out of date now: {', '.join(map(str, result.outdated))}; make them again with {again}.")
     _print_quality(shown["quality"])
     month = Month.parse(shown["month"])
     if shown["champion"] is None:
-        click.echo(f"No scores at the end of {month}: no champion yet ({shown['model']['reason']}).")
+        click.echo(f"No scores at the end of {month}, for there is no champion yet: {shown['model']['reason']}.")
     else:
         title = f"Open pipeline at the end of {month}: the {TOP} deals with most expected revenue by {month.next.end}"
         print_scores(pl.DataFrame(shown["top"], schema={name: SCORES.polars_schema()[name] for name in _SHOWN}), title)
@@ -137,11 +138,16 @@ def print_summary(shown: dict[str, Any], result: RunResult) -> None:
     _print_next(shown, result)
 
 
+def _span(months: tuple[Month, ...]) -> str:
+    return str(months[0]) if len(months) == 1 else f"{months[0]} to {months[-1]}"
+
+
 def _print_quality(quality: dict[str, Any]) -> None:
     import click
 
     faults = [f"quarantined {fault}" for fault in quality.get("quarantine_reasons", [])]
     faults += [f"mended {fault}" for fault in quality.get("misspelled", [])]
+    faults += [f"wrong in accounts {fault}" for fault in quality.get("misspelled_accounts", [])]
     if quality.get("without_account"):
         faults.append(f"{quality['without_account']} without an account")
     if quality:
@@ -183,8 +189,7 @@ def _print_next(shown: dict[str, Any], result: RunResult) -> None:
     settings = result.platform.settings
     default = type(settings).model_fields["source_url"].default
     given = shlex.quote(settings.source_url)
-    months = f"CRM_FIRST_MONTH={result.months[0]} CRM_LAST_MONTH={result.months[-1]}"
-    where = "" if settings.source_url == default else f"CRM_SOURCE_URL={given} {months} "
+    where = "" if settings.source_url == default else f"CRM_SOURCE_URL={given} "
     flag = "" if settings.source_url == default else f" --source {given}"
     # Run from an environment that is not activated, the command is not on the path.
     command = "crm-assets" if shutil.which("crm-assets") else os.path.relpath(sys.argv[0])

@@ -35,14 +35,18 @@ class Verdict:
 
 
 def contract_verdict(platform: Platform, table: Table, month: Month) -> Verdict:
-    """Whether a landed raw table fits its contract.
+    """Whether a landed raw table fits its contract."""
+    rows = pl.scan_parquet(platform.lake.table_path(f"raw/{table.name}", month))
+    return Verdict(contract_fault(table, rows, month), {})
 
-    Of `sales_pipeline` only names and types are checked here: its bad rows are quarantined one by one.
+
+def contract_fault(table: Table, rows: pl.LazyFrame, month: Month) -> str | None:
+    """What of a CRM table's rows of a month breaks its contract; None when nothing does.
+
+    Of `sales_pipeline` only names and types are looked at: its bad rows are quarantined one by one.
     """
     import pandera.errors
 
-    path = platform.lake.table_path(f"raw/{table.name}", month)
-    rows = pl.scan_parquet(path)
     try:
         if table is SALES_PIPELINE:
             table.pandera_schema().validate(rows, lazy=True)
@@ -51,8 +55,8 @@ def contract_verdict(platform: Platform, table: Table, month: Month) -> Verdict:
     except (pandera.errors.SchemaErrors, pandera.errors.SchemaError) as error:
         cases = getattr(error, "failure_cases", None)
         shown = cases.head(5).to_dicts() if isinstance(cases, pl.DataFrame) else str(error)
-        return Verdict(f"raw/{table.name} of {month} breaks its contract: {shown}; mend it in the source", {})
-    return Verdict(None, {})
+        return f"raw/{table.name} of {month} breaks its contract: {shown}; mend it in the source"
+    return None
 
 
 def quarantine_verdict(platform: Platform, month: Month) -> Verdict:

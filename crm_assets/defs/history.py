@@ -25,7 +25,7 @@ def quarantined_opportunities(inputs: Inputs, month: Month) -> Made:
 @monthly_asset(
     snapshots.SNAPSHOTS,
     group=_GROUP,
-    needs=(*_RAW, Needs(snapshots.QUARANTINE.name)),
+    needs=(*_RAW, Needs("raw/accounts"), Needs(snapshots.QUARANTINE.name)),
     kinds=("parquet",),
     code=_CODE,
 )
@@ -35,8 +35,10 @@ def opportunity_snapshots(inputs: Inputs, month: Month) -> Made:
     good, _ = snapshots.snapshot(pipeline, products, teams, month)
     landed = inputs.notes(_RAW_NAMES[0], month)
     quarantined = inputs.frame(snapshots.QUARANTINE.name, month)
+    (accounts,) = inputs.engine_frames("raw/accounts", month=month)
     quality = pipeline_quality(
         pipeline,
+        accounts,
         snapshots.reason_counts(quarantined["reasons"]),
         quarantined=quarantined.height,
         account_known=not landed["rolled_back"],

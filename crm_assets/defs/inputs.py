@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import narwhals as nw
@@ -10,7 +11,7 @@ import polars as pl
 
 from crm_assets.calendar import Month, month_range
 from crm_assets.contracts import SALES_PIPELINE, Table
-from crm_assets.defs.monthly import MonthlyAsset
+from crm_assets.defs.monthly import MonthlyAsset, Needs
 from crm_assets.errors import LakeError
 from crm_assets.settings import Settings
 
@@ -56,12 +57,20 @@ class Inputs:
         """Every month of an asset that the lake holds."""
         return [Month.parse(month) for month in self._platform.lake.months(asset)]
 
+    def _declared(self, asset: str) -> Needs:
+        """What the reading asset declares to read of another; what it does not declare, it may not read."""
+        for needs in self._asset.needs:
+            if needs.asset == asset:
+                return needs
+        raise LookupError(f"{self._asset.name} reads {asset} and does not declare it in its needs")
+
     def months(self, asset: str, month: Month) -> list[Month]:
-        """The months up to `month` that the lake holds of an asset.
+        """The months up to `month`, as far back as declared, that the lake holds of an asset.
 
         Raises LakeError when a month between the first and `month` is missing: months are made in order.
         """
-        held = {m for m in map(Month.parse, self._platform.lake.months(asset)) if m <= month}
+        first = month.shift(self._declared(asset).first)
+        held = {m for m in map(Month.parse, self._platform.lake.months(asset)) if first <= m <= month}
         wanted = month_range(min(held), month) if held else []
         gap = [str(m) for m in wanted if m not in held]
         if gap:
@@ -74,29 +83,36 @@ class Inputs:
     def engine_frames(self, *assets: str, month: Month) -> tuple[nw.LazyFrame[Any], ...]:
         """The month's tables of several assets, lazy, on one engine chosen by the size of the month's pipeline."""
         engine = self._engine(month)
-        return tuple(engine.scan(self._platform.lake.table_path(asset, month)) for asset in assets)
+        return tuple(engine.scan(self._path(asset, month)) for asset in assets)
 
     def engine_frames_of(self, asset: str, months: Sequence[Month]) -> tuple[nw.LazyFrame[Any], ...]:
         """Several months of one asset, lazy, on one engine chosen by the size of the last month's pipeline."""
         engine = self._engine(months[-1])
-        return tuple(engine.scan(self._platform.lake.table_path(asset, month)) for month in months)
+        return tuple(engine.scan(self._path(asset, month)) for month in months)
+
+    def _path(self, asset: str, month: Month) -> Path:
+        self._declared(asset)
+        return self._platform.lake.table_path(asset, month)
 
     def _engine(self, month: Month) -> Engine:
         manifest = self._platform.manifest(f"raw/{SALES_PIPELINE.name}", month)
         return self._platform.engine_for((manifest.rows if manifest else None) or 0)
 
-    def frame(self, asset: str, month: Month) -> pl.DataFrame:
-        """One month of an asset, read."""
-        return pl.read_parquet(self._platform.lake.table_path(asset, month))
+    def frame(self, asset: str, month: Month, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """One month of an asset, read: all columns, or those named."""
+        return pl.read_parquet(self._path(asset, month), columns=None if columns is None else list(columns))
 
-    def history(self, asset: str, month: Month) -> pl.DataFrame:
-        """Every month of an asset up to `month`, one below the other. Raises LakeError when there is none."""
+    def history(self, asset: str, month: Month, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """The months of an asset up to `month`, as far back as declared, one below the other.
+
+        Raises LakeError when there is none.
+        """
         months = self.months(asset, month)
         if not months:
             raise LakeError(
                 f"{self._asset.name} of {month} needs {asset}, which has no month yet; run --months {month}"
             )
-        return pl.concat([self.frame(asset, m) for m in months])
+        return pl.concat([self.frame(asset, m, columns) for m in months])
 
     def notes(self, asset: str, month: Month) -> Mapping[str, Any]:
         """The notes of one month of an asset; empty when the lake does not hold it."""

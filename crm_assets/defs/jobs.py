@@ -1,8 +1,8 @@
 """One job per purpose, and the schedule of the monthly one."""
 
-from __future__ import annotations
-
 import dagster as dg
+
+from crm_assets.calendar import Month
 
 MONTHLY = dg.define_asset_job(
     "monthly",
@@ -21,11 +21,23 @@ BACKFILL = dg.define_asset_job(
 )
 JOBS = (MONTHLY, RETRAIN, BACKFILL)
 
-MONTHLY_SCHEDULE = dg.build_schedule_from_partitioned_job(
-    MONTHLY,
-    name="monthly_schedule",
-    day_of_month=2,
-    hour_of_day=4,
-    minute_of_hour=0,
-    description="The 2nd of each month at 04:00, for the month that ended.",
-)
+
+def monthly_schedule(partitions: dg.MonthlyPartitionsDefinition) -> dg.ScheduleDefinition:
+    """The schedule of `monthly`, which skips a month that is not one of `partitions`.
+
+    Dagster's own schedule of a partitioned job asks for the last partition again at every tick after it.
+    """
+
+    @dg.schedule(
+        name="monthly_schedule",
+        job=MONTHLY,
+        cron_schedule="0 4 2 * *",
+        description="The 2nd of each month at 04:00, for the month that ended.",
+    )
+    def ended_month(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        month = Month.of(context.scheduled_execution_time).previous
+        if str(month) not in partitions.get_partition_keys(context.scheduled_execution_time):
+            return dg.SkipReason(f"{month} is not one of the monthly partitions: see CRM_FIRST_MONTH, CRM_LAST_MONTH")
+        return dg.RunRequest(run_key=str(month), partition_key=str(month))
+
+    return ended_month

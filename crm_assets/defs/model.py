@@ -15,12 +15,15 @@ from crm_assets.features.registry import CATEGORICAL, FEATURE_TABLE, WIN_MODEL_F
 from crm_assets.history.outcomes import OUTCOMES
 
 if TYPE_CHECKING:
+    from crm_assets.defs.platform import Platform
+    from crm_assets.lake import Manifest
     from crm_assets.modelling.backtest import BacktestReport, RollingOrigin
     from crm_assets.modelling.promotion import PromotionDecision
     from crm_assets.modelling.win_model import TrainingParameters
 
 _GROUP = "model"
 _CODE = ("history", "engines", "features", "modelling")
+_VERSIONS = "versions in the registry"
 _SETTINGS = ("min_training_wins", "backtest_months", "catboost_iterations", "seed")
 
 
@@ -63,11 +66,12 @@ WIN_MODEL = Table(
         Column("status", Kind.STRING, "Whether a model was trained", required=True, allowed=("trained", "not trained")),
         Column("reason", Kind.STRING, "Why the model was promoted or not, or why none was trained", required=True),
         Column("model_version", Kind.STRING, "Version of the month's model in the registry"),
-        Column("run_id", Kind.STRING, "MLflow run of its training"),
+        Column("model_sha256", Kind.STRING, "Content hash of the month's model"),
         Column("promoted", Kind.BOOLEAN, "Whether it became champion", required=True),
         Column(
             "champion_version", Kind.STRING, "Version of the champion after the decision; empty while there is none"
         ),
+        Column("champion_sha256", Kind.STRING, "Content hash of the champion"),
         Column("champion_month", Kind.STRING, "Month at whose end the champion was trained"),
         Column("training_rows", Kind.INTEGER, "Rows it was trained on", unit="rows", minimum=0),
         Column("training_wins", Kind.INTEGER, "Wins among them", unit="rows", minimum=0),
@@ -78,13 +82,17 @@ WIN_MODEL = Table(
 )
 
 
+_CHAMPION = ("champion_version", "champion_sha256", "champion_month")
+
+
 def training_rows(inputs: Inputs, month: Month) -> pl.DataFrame:
     """Features of every month up to `month`, with the outcomes that had matured by then and null for the others."""
-    features = inputs.history(FEATURE_TABLE.name, month)
-    outcomes = inputs.history(OUTCOMES.name, month)
+    keys = ["opportunity_id", "snapshot_month"]
+    features = inputs.history(FEATURE_TABLE.name, month, [*keys, *WIN_MODEL_FEATURES])
+    outcomes = inputs.history(OUTCOMES.name, month, [*keys, "outcome"])
     return features.join(
-        outcomes.select("opportunity_id", "snapshot_month", "outcome"),
-        on=["opportunity_id", "snapshot_month"],
+        outcomes,
+        on=keys,
         how="left",
         maintain_order="left",
     )
@@ -139,6 +147,14 @@ def backtest_predictions(inputs: Inputs, month: Month) -> Made:
     return Made(nw.from_native(pl.from_pandas(predictions).lazy()), notes=report.as_metrics())
 
 
+def _lost_model(platform: Platform, manifest: Manifest) -> str | None:
+    """Why the model of a stored month cannot be used any more; None while the registry has it, or none was trained."""
+    version, sha256 = manifest.notes.get("model_version"), manifest.notes.get("model_sha256")
+    if version is None or platform.shared(_VERSIONS, platform.registry.versions).get(str(version)) == sha256:
+        return None
+    return f"version {version} is not in the model store {platform.registry.tracking_uri}"
+
+
 @monthly_asset(
     WIN_MODEL,
     group=_GROUP,
@@ -151,6 +167,7 @@ def backtest_predictions(inputs: Inputs, month: Month) -> Made:
     kinds=("catboost", "mlflow"),
     code=(*_CODE, "defs/model", "registry"),
     settings=_SETTINGS,
+    lost=_lost_model,
 )
 def win_model(inputs: Inputs, month: Month) -> Made:
     """The model trained on what had matured by the month-end, and the champion from then on.
@@ -163,12 +180,12 @@ def win_model(inputs: Inputs, month: Month) -> Made:
     too_little = origin.too_little(month)
     if too_little:
         row |= {"status": "not trained", "reason": too_little}
-        return Made(_one_row(row), notes={"status": "not trained", "reason": too_little})
+        return Made(_one_row(row), notes=_notes(row))
     report = origin.report(month, inputs.settings.backtest_months)
     decision = _decide(inputs, month, champion, report)
     reference, plots = _log(inputs, month, report, decision)
     if decision.promoted:
-        champion = {"champion_version": reference.version, "champion_month": str(month)}
+        champion = dict(zip(_CHAMPION, (reference.version, reference.sha256, str(month)), strict=True))
     if champion["champion_version"]:
         _point_alias(inputs, month, champion["champion_version"])
     trained_on = origin.training_rows(month)
@@ -177,7 +194,7 @@ def win_model(inputs: Inputs, month: Month) -> Made:
         "status": "trained",
         "reason": "; ".join(decision.reasons),
         "model_version": reference.version,
-        "run_id": reference.run_id,
+        "model_sha256": reference.sha256,
         "promoted": decision.promoted,
         "training_rows": len(trained_on),
         "training_wins": int((trained_on["outcome"] == "won").sum()),
@@ -185,8 +202,11 @@ def win_model(inputs: Inputs, month: Month) -> Made:
         **{name: report.pooled.get(name) for name in _FIGURES if name != "mean_auc"},
         "mean_auc": report.mean_auc,
     }
-    notes = {name: value for name, value in row.items() if value is not None and name != "snapshot_month"}
-    return Made(_one_row(row), notes=notes, plots=plots)
+    return Made(_one_row(row), notes={**_notes(row), "run_id": reference.run_id}, plots=plots)
+
+
+def _notes(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if value is not None and name != "snapshot_month"}
 
 
 def _one_row(row: dict[str, Any]) -> nw.LazyFrame[Any]:
@@ -196,24 +216,23 @@ def _one_row(row: dict[str, Any]) -> nw.LazyFrame[Any]:
 
 
 def _champion_before(inputs: Inputs, month: Month) -> dict[str, str | None]:
-    """Version and month of the champion before `month`'s decision, None where there is none."""
+    """Version, content hash and month of the champion before `month`'s decision, None where there is none."""
     before = inputs.months(WIN_MODEL.name, month.previous)
     if not before:
-        return {"champion_version": None, "champion_month": None}
+        return dict.fromkeys(_CHAMPION)
     previous = inputs.frame(WIN_MODEL.name, before[-1]).row(0, named=True)
-    return {name: previous[name] for name in ("champion_version", "champion_month")}
+    return {name: previous[name] for name in _CHAMPION}
 
 
 def _decide(inputs: Inputs, month: Month, champion: dict[str, str | None], report: BacktestReport) -> PromotionDecision:
     from crm_assets.modelling.promotion import champion_predictions, decide
 
-    version, trained_at = champion["champion_version"], champion["champion_month"]
-    if version is None or trained_at is None:
+    version, sha256, trained_at = (champion[name] for name in _CHAMPION)
+    if version is None or sha256 is None or trained_at is None:
         return decide(None, report.predictions)
     origin = rolling_origin(inputs)
     since = Month.parse(trained_at)
-    rows = training_rows(inputs, month).to_pandas()
-    unseen = champion_predictions(inputs.registry.load(version), rows, since, month)
+    unseen = champion_predictions(inputs.registry.load(version, sha256), origin.rows, since, month)
     return decide(unseen, origin.pooled(origin.test_months(month, since)))
 
 

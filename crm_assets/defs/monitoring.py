@@ -23,6 +23,7 @@ MONITORED_CATEGORIES = ("product", "regional_office", "manager")
 """What the business cannot choose to look alike: price, product mix, regions and teams. Ages and histories follow the
 calendar and add up over time, so they differ every month."""
 _MONITORED = (*MONITORED_NUMBERS, *MONITORED_CATEGORIES)
+_REFERENCE_FEATURES = ("opportunity_id", "snapshot_month", "next_quarter_position", *_MONITORED)
 
 REFERENCE = Table(
     "reference_set",
@@ -98,7 +99,7 @@ def reference_set(inputs: Inputs, month: Month) -> Made:
     predictions = inputs.frame(BACKTEST.name, month)
     if version is None or predictions.is_empty():
         return Made(inputs.no_rows(REFERENCE), notes={"status": "no champion with a backtest yet"})
-    features = inputs.history(FEATURE_TABLE.name, month)
+    features = inputs.history(FEATURE_TABLE.name, month, _REFERENCE_FEATURES)
     rows = predictions.join(features, on=["opportunity_id", "snapshot_month"], how="left", maintain_order="left")
     reference = make_reference(rows.to_pandas(), model_version=version, columns=_MONITORED)
     months = sorted(predictions["snapshot_month"].unique())

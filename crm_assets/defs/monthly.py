@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import narwhals as nw
 
     from crm_assets.defs.inputs import Inputs
+    from crm_assets.defs.platform import Platform
+    from crm_assets.lake import Manifest
     from crm_assets.lake.lake import DocumentSuffix
 
 HISTORY_MONTHS = 60
@@ -56,14 +58,12 @@ class Made:
         notes: figures and facts about it, stored in the lake's manifest and shown in Dagster.
         documents: file ending -> content, stored beside the table.
         plots: title -> PNG, shown in Dagster.
-        extra_inputs: what it was made from besides other assets: name -> fingerprint.
     """
 
     frame: nw.LazyFrame[Any]
     notes: Mapping[str, Any] = field(default_factory=dict)
     documents: Mapping[DocumentSuffix, bytes] = field(default_factory=dict)
     plots: Mapping[str, bytes] = field(default_factory=dict)
-    extra_inputs: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,7 @@ class MonthlyAsset:
         code: modules whose source decides its content.
         settings: names of the settings that shape its content.
         source_fingerprint: whether it is read from the source, so that a change there makes it stale.
+        lost: tells why what a stored month stands for outside the lake is gone; None while it is there.
     """
 
     name: str
@@ -93,6 +94,7 @@ class MonthlyAsset:
     code: tuple[str, ...]
     settings: tuple[str, ...] = ()
     source_fingerprint: bool = False
+    lost: Callable[[Platform, Manifest], str | None] | None = None
 
     @property
     def key(self) -> list[str]:
@@ -113,6 +115,7 @@ def monthly_asset(
     kinds: Sequence[str],
     code: Sequence[str],
     settings: Sequence[str] = (),
+    lost: Callable[[Platform, Manifest], str | None] | None = None,
 ) -> Callable[[Callable[[Inputs, Month], Made]], MonthlyAsset]:
     """Declare the decorated function as the asset that makes `table`; its docstring is the asset's description."""
 
@@ -127,6 +130,7 @@ def monthly_asset(
             kinds=frozenset(kinds),
             code=tuple(code),
             settings=tuple(settings),
+            lost=lost,
         )
 
     return declare

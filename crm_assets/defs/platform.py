@@ -36,7 +36,7 @@ class Platform:
     @cached_property
     def source(self) -> Source:
         """The source. Raises SourceError when it cannot be opened."""
-        return open_source(self.settings.source_url)
+        return open_source(self.settings.source_url, exported_on=self.settings.exported_on)
 
     @cached_property
     def lake(self) -> Lake:

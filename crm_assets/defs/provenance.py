@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from crm_assets.calendar import Month
 from crm_assets.defs.monthly import MonthlyAsset
 from crm_assets.defs.platform import Platform
-from crm_assets.lake import Manifest, Provenance, Stale, judge
+from crm_assets.lake import Lake, Manifest, Provenance, Stale, judge
 
 SOURCE = "source"
 """Name among the inputs of the source itself."""
@@ -55,14 +55,24 @@ def _reason(platform: Platform, asset: MonthlyAsset, month: Month, stale: dict[M
             if needs.asset in stale.get(needed, {}):
                 return f"{needs.asset} of {needed} is out of date"
     manifest: Manifest | None = platform.manifest(asset.name, month)
-    verdict = judge(manifest, current(platform, asset, month), intact=_is_intact(platform, manifest, month))
-    return verdict.reason if isinstance(verdict, Stale) else None
+    intact = is_intact(platform.lake, asset.name, month, manifest)
+    verdict = judge(manifest, current(platform, asset, month), intact=intact)
+    if isinstance(verdict, Stale):
+        return verdict.reason
+    return asset.lost(platform, manifest) if asset.lost and manifest else None
 
 
-def _is_intact(platform: Platform, manifest: Manifest | None, month: Month) -> bool:
-    """Whether the month's table, and every document that was stored with it, are as they were written."""
+def is_intact(lake: Lake, asset: str, month: Month, manifest: Manifest | None = None) -> bool:
+    """Whether the month's table, and every document that was stored with it, are as they were written.
+
+    Args:
+        lake: that holds them.
+        asset, month: which.
+        manifest: of the table, where it has been read already.
+    """
+    manifest = manifest or lake.manifest(asset, month)
     if manifest is None:
         return False
     documents = manifest.notes.get(DOCUMENTS, [])
     suffixes = ["parquet", *(documents if isinstance(documents, list) else [])]
-    return all(platform.lake.is_intact(manifest.asset, month, str(suffix)) for suffix in suffixes)
+    return all(lake.is_intact(asset, month, str(suffix)) for suffix in suffixes)

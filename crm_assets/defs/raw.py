@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 
 import narwhals as nw
 import polars as pl
@@ -13,34 +13,36 @@ from crm_assets.calendar import Month
 from crm_assets.contracts import CRM_TABLES, SALES_PIPELINE, Table
 from crm_assets.defs.inputs import Inputs
 from crm_assets.defs.monthly import Made, MonthlyAsset
-from crm_assets.history.replay import replay
-from crm_assets.sources import Evidence
+from crm_assets.history.replay import as_known
 
 
 def _landing(table: Table) -> Callable[[Inputs, Month], Made]:
     def land(inputs: Inputs, month: Month) -> Made:
         source = inputs.source
         rows = nw.from_native(source.tables(month)[table.name])
-        evidence = source.evidence
-        rolled_back = False
-        if evidence is Evidence.EXPORT:
-            latest = _latest_date(source.tables(month)[SALES_PIPELINE.name])
-            rolled_back = latest is not None and latest > month.end
-        if rolled_back and table is SALES_PIPELINE:
-            rows = replay(rows, month.end)
-        notes: dict[str, object] = {"evidence": str(evidence), "rolled_back": rolled_back, "source": source.url}
+        exported_on = source.exported_on
+        rolled_back = exported_on is not None and exported_on > month.end
+        notes: dict[str, object] = {"evidence": str(source.evidence), "rolled_back": rolled_back, "source": source.url}
         if mended := source.notes(month):
             notes["mended"] = mended
+        if table is SALES_PIPELINE:
+            days_late = inputs.settings.extract_days_late
+            if exported_on is None:
+                notes |= _days_late(source.tables(month)[table.name], month, month.end + timedelta(days=days_late))
+            rows = as_known(rows, month.end, exported_on=exported_on, days_late=days_late)
         return Made(rows, notes=notes)
 
     return land
 
 
-def _latest_date(pipeline: pl.LazyFrame) -> date | None:
-    """The newest engagement or close in the pipeline; None without any."""
-    dates = pipeline.select(pl.max_horizontal(pl.col("engage_date").max(), pl.col("close_date").max())).collect()
-    newest: date | None = dates.item()
-    return newest
+def _days_late(pipeline: pl.LazyFrame, month: Month, last_day: date) -> dict[str, object]:
+    """What happened after the month-end, as notes; none when the extract was taken in time."""
+    after = {
+        "engaged_after_month_end": pl.col("engage_date").is_between(month.next.start, last_day),
+        "closed_after_month_end": pl.col("close_date").is_between(month.next.start, last_day),
+    }
+    counted = pipeline.select(**{name: within.sum() for name, within in after.items()}).collect().row(0, named=True)
+    return {name: count for name, count in counted.items() if count}
 
 
 def _as_landed(table: Table) -> Table:
@@ -58,6 +60,7 @@ RAW_ASSETS: tuple[MonthlyAsset, ...] = tuple(
         description=f"{table.description} As the CRM knew it at the month-end; a late export is rolled back to it.",
         kinds=frozenset({"parquet"}),
         code=("sources", "history/replay", "defs/raw"),
+        settings=("exported_on", "extract_days_late"),
         source_fingerprint=True,
     )
     for table in CRM_TABLES

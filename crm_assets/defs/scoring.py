@@ -79,7 +79,7 @@ def scores(inputs: Inputs, month: Month) -> Made:
     from crm_assets.modelling import plots
 
     book = inputs.frame(FEATURE_TABLE.name, month)
-    probability = inputs.registry.load(version).predict(book.to_pandas())
+    probability = inputs.registry.load(version, decided["champion_sha256"]).predict(book.to_pandas())
     scored = book.with_columns(
         pl.Series("probability", probability),
         pl.lit(version).alias("model_version"),

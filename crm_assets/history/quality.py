@@ -13,7 +13,7 @@ from typing import Any
 
 import narwhals as nw
 
-from crm_assets.contracts import SALES_PIPELINE
+from crm_assets.contracts import ACCOUNTS, SALES_PIPELINE, Table
 
 _VALID, _SPELLED, _FILLED = 0.6, 0.2, 0.2
 
@@ -28,6 +28,7 @@ class PipelineQuality:
         reasons: rule -> rows that broke it.
         misspelled: `column: wrong -> right` -> rows it was mended in.
         without_account: rows with an empty account; None where the account cannot be known.
+        misspelled_accounts: `column: wrong -> right` -> accounts it occurs in; no other table holds these columns.
     """
 
     rows: int
@@ -35,6 +36,7 @@ class PipelineQuality:
     reasons: Mapping[str, int]
     misspelled: Mapping[str, int]
     without_account: int | None
+    misspelled_accounts: Mapping[str, int]
 
     @property
     def score(self) -> float:
@@ -59,44 +61,50 @@ class PipelineQuality:
             "quarantine_reasons": [f"{count} {reason}" for reason, count in self.reasons.items()],
             "misspelled": [f"{count} {spelling}" for spelling, count in self.misspelled.items()],
             "without_account": self.without_account,
+            "misspelled_accounts": [f"{count} {spelling}" for spelling, count in self.misspelled_accounts.items()],
         }
 
 
 def pipeline_quality(
-    pipeline: nw.LazyFrame[Any], reasons: Mapping[str, int], *, quarantined: int, account_known: bool
+    pipeline: nw.LazyFrame[Any],
+    accounts: nw.LazyFrame[Any],
+    reasons: Mapping[str, int],
+    *,
+    quarantined: int,
+    account_known: bool,
 ) -> PipelineQuality:
-    """Count the faults of a month's raw `sales_pipeline`.
+    """Count the faults of a month's raw `sales_pipeline`, and the wrong spellings in its accounts.
 
     Args:
-        pipeline: the raw rows.
+        pipeline, accounts: the raw rows.
         reasons: from `snapshots.reason_counts` of its quarantine.
         quarantined: rows of its quarantine.
         account_known: whether an empty account is a fault, which it is in a genuine extract.
     """
-    spellings = [
-        (column.name, wrong, right) for column in SALES_PIPELINE.columns for wrong, right in column.aliases.items()
-    ]
-    counted = (
-        pipeline.select(
-            nw.len().alias("rows"),
-            (nw.col("account").is_null()).cast(nw.Int64()).sum().alias("without_account"),
-            *(
-                (nw.col(column) == wrong).cast(nw.Int64()).sum().alias(f"spelling_{index}")
-                for index, (column, wrong, _) in enumerate(spellings)
-            ),
-        )
-        .collect()
-        .row(0)
-    )
-    rows, without_account, *misspelled = (int(value or 0) for value in counted)
+    empty = nw.col("account").is_null().cast(nw.Int64()).sum()
+    rows, without_account = pipeline.select(nw.len().alias("rows"), empty.alias("empty")).collect().row(0)
     return PipelineQuality(
-        rows=rows,
+        rows=int(rows),
         quarantined=quarantined,
         reasons=reasons,
-        misspelled={
-            f"{column}: {wrong} -> {right}": count
-            for (column, wrong, right), count in zip(spellings, misspelled, strict=True)
-            if count
-        },
-        without_account=without_account if account_known else None,
+        misspelled=_misspelled(pipeline, SALES_PIPELINE),
+        without_account=int(without_account or 0) if account_known else None,
+        misspelled_accounts=_misspelled(accounts, ACCOUNTS),
     )
+
+
+def _misspelled(rows: nw.LazyFrame[Any], table: Table) -> dict[str, int]:
+    """`column: wrong -> right` -> rows, of every known wrong spelling that occurs."""
+    spellings = [(column.name, wrong, right) for column in table.columns for wrong, right in column.aliases.items()]
+    found = rows.select(
+        *(
+            (nw.col(column) == wrong).cast(nw.Int64()).sum().alias(f"spelling_{index}")
+            for index, (column, wrong, _) in enumerate(spellings)
+        )
+    )
+    counts = (int(count or 0) for count in found.collect().row(0))
+    return {
+        f"{column}: {wrong} -> {right}": count
+        for (column, wrong, right), count in zip(spellings, counts, strict=True)
+        if count
+    }

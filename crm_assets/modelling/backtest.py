@@ -92,6 +92,11 @@ class RollingOrigin:
         self._predictions: dict[Month, pd.DataFrame] = {}
         self._figures: dict[Month, dict[str, Any]] = {}
 
+    @property
+    def rows(self) -> pd.DataFrame:
+        """All rows, by month and opportunity; those of months after the one asked about must not be used."""
+        return self._rows
+
     def training_rows(self, month: Month) -> pd.DataFrame:
         """The rows that a model of `month` learns from."""
         matured = matured_by(self._rows, month)

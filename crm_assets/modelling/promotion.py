@@ -87,7 +87,8 @@ def _first(challenger: pd.DataFrame) -> PromotionDecision:
     base_rate_brier = measure(challenger["won"], challenger["base_rate_probability"]).brier
     figures = {**_extent(challenger), "challenger_brier": challenger_brier, "base_rate_brier": base_rate_brier}
     if challenger_brier is None or base_rate_brier is None:
-        return PromotionDecision(False, ("no champion yet, but no month to backtest on either",), figures)
+        reason = "no month to backtest on, so nothing shows that it beats the win rate by quarter position"
+        return PromotionDecision(False, (reason,), figures)
     promoted = challenger_brier < base_rate_brier
     reason = (
         f"no champion yet; Brier {challenger_brier:.4f} is {'below' if promoted else 'not below'} "

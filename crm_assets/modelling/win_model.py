@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,6 +31,10 @@ WON, LOST, OPEN = OUTCOMES = OUTCOMES_ALLOWED
 
 FACTS = "crm_assets"
 """Key of the CatBoost file's metadata under which `WinModel.save` keeps what the model knows of itself, as JSON."""
+
+
+_OF_THE_MOMENT = ("model_guid", "train_finish_time")
+"""Metadata that CatBoost makes anew in every fit; blank, so that equal models are equal files."""
 
 
 class FeatureMismatchError(CrmAssetsError, ValueError):
@@ -84,12 +90,14 @@ class WinModel:
         categorical: Sequence[str],
         parameters: TrainingParameters,
         training: dict[str, int | str],
+        content: bytes | None = None,
     ) -> None:
         self._booster = booster
         self.features = tuple(features)
         self.categorical = tuple(categorical)
         self.parameters = parameters
         self.training = training
+        self._content = content
 
     @classmethod
     def fit(
@@ -170,16 +178,34 @@ class WinModel:
         pairs = sorted(zip(self.features, map(float, values), strict=True), key=lambda pair: (-pair[1], pair[0]))
         return dict(pairs)
 
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of `content`, in hexadecimal: equal fits have equal ones."""
+        return hashlib.sha256(self.content).hexdigest()
+
+    @property
+    def content(self) -> bytes:
+        """The model and what it knows of itself in CatBoost's own format: equal for equal fits."""
+        if self._content is None:
+            facts = {
+                "features": self.features,
+                "categorical": self.categorical,
+                "parameters": self.parameters.as_dict(),
+                "training": self.training,
+            }
+            metadata = self._booster.get_metadata()
+            metadata[FACTS] = json.dumps(facts)
+            for name in _OF_THE_MOMENT:
+                metadata[name] = ""
+            with tempfile.TemporaryDirectory() as folder:
+                file = Path(folder, "win_model.cbm")
+                self._booster.save_model(str(file), format="cbm")
+                self._content = file.read_bytes()
+        return self._content
+
     def save(self, path: Path) -> None:
-        """Write the model and what it knows of itself to one file in CatBoost's own format, `*.cbm`."""
-        facts = {
-            "features": self.features,
-            "categorical": self.categorical,
-            "parameters": self.parameters.as_dict(),
-            "training": self.training,
-        }
-        self._booster.get_metadata()[FACTS] = json.dumps(facts)
-        self._booster.save_model(str(path), format="cbm")
+        """Write `content` to a file, `*.cbm`."""
+        path.write_bytes(self.content)
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -203,6 +229,8 @@ class WinModel:
             categorical=facts["categorical"],
             parameters=TrainingParameters(**facts["parameters"]),
             training=facts["training"],
+            # CatBoost would not write again what it has read: it leaves out some of the metadata.
+            content=path.read_bytes(),
         )
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 MONTH_TAG = "month"
+SHA256_TAG = "sha256"
 
 _MODEL_FILE = "win_model.cbm"
 _SETTING = "CRM_MLFLOW_TRACKING_URI"
@@ -62,14 +63,14 @@ class ModelReference:
         version: counted by the registry from 1.
         run_id: MLflow run that logged it.
         month: the month it was trained at.
-        uri: `models:/name/version`, which MLflow's own tools understand.
+        sha256: `WinModel.sha256` of the model; empty where the version has no such tag.
     """
 
     name: str
     version: str
     run_id: str
     month: Month
-    uri: str
+    sha256: str
 
 
 class Registry:
@@ -121,7 +122,9 @@ class Registry:
         example: pd.DataFrame,
         tags: Mapping[str, str],
     ) -> ModelReference:
-        """Log one run and register its model as the next version.
+        """Log one run and register its model as the next version, unless a version of the month is the same model.
+
+        That version is given back then, with the tags of now, so that making a month again changes nothing.
 
         Args:
             model: what is logged, as a pyfunc model that returns a frame with the column `probability`.
@@ -133,7 +136,12 @@ class Registry:
             tags: of the run and of the version.
         """
         with self._failures_told("log a model version"):
-            client, all_tags = self._client, {**tags, MONTH_TAG: str(month)}
+            client, all_tags = self._client, {**tags, MONTH_TAG: str(month), SHA256_TAG: model.sha256}
+            for version in self._versions():
+                if (version.tags.get(MONTH_TAG), version.tags.get(SHA256_TAG)) == (str(month), model.sha256):
+                    for name, value in tags.items():
+                        client.set_model_version_tag(self.model_name, version.version, name, value)
+                    return self._reference(version)
             experiment = self._experiment()
             run_id = client.create_run(experiment, run_name=str(month), tags=all_tags).info.run_id
             status = "FAILED"
@@ -145,13 +153,42 @@ class Registry:
                 client.set_terminated(run_id, status)
         return self._reference(version)
 
-    def load(self, version: str) -> WinModel:
-        """The model of a version: read once per process, but the store is asked each time whether it has it."""
+    def load(self, version: str, sha256: str) -> WinModel:
+        """The model of a version: read once per process, but the store is asked each time whether it has it.
+
+        Raises RegistryError when the store has another model under that version, as another store would.
+        """
         doing = f"read version {version} of model {self.model_name}"
         with self._failures_told(doing):
             place = self._client.get_model_version_download_uri(self.model_name, version)
         with self._failures_told(doing, lost=True):
-            return _downloaded(self.tracking_uri, place)
+            model = _downloaded(self.tracking_uri, place)
+        if model.sha256 != sha256:
+            raise RegistryError(
+                f"version {version} of model {self.model_name} in the model store {self.tracking_uri} is not the model "
+                f"that the lake names (SHA-256 {model.sha256[:12]}, not {sha256[:12]}). {self._remedy(lost=True)}"
+            )
+        return model
+
+    def versions(self) -> dict[str, str]:
+        """Version -> `WinModel.sha256` of every version; none when the store does not have the model."""
+        with self._failures_told("look up versions"):
+            return {str(version.version): version.tags.get(SHA256_TAG, "") for version in self._versions()}
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there is a store; a server is taken to be there, and a SQLite file is made on first use."""
+        return self._database is None or self._database.exists()
+
+    def _versions(self) -> list[ModelVersion]:
+        found: list[ModelVersion] = []
+        token: str | None = None
+        while True:
+            page = self._client.search_model_versions(f"name = '{self.model_name}'", page_token=token)
+            found += page
+            token = page.token
+            if not token:
+                return found
 
     def champion(self) -> ModelReference | None:
         """The version that has the alias `champion`; None when there is none yet."""
@@ -264,7 +301,7 @@ class Registry:
             version=str(version.version),
             run_id=str(version.run_id),
             month=month,
-            uri=f"models:/{self.model_name}/{version.version}",
+            sha256=version.tags.get(SHA256_TAG, ""),
         )
 
     @contextmanager

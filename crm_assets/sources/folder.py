@@ -73,15 +73,17 @@ class FolderSource:
 
     Args:
         url: a folder, or `s3://bucket/prefix`.
+        exported_on: day one late export was taken; the latest date in it when None.
 
     Raises SourceError when it cannot be opened, SettingsError when it is neither.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, exported_on: date | None = None) -> None:
         if "://" not in url:
             url = str(Path(url).expanduser().resolve())
         with _storage_errors():
             self._storage = open_storage(url)
+        self._exported_on = exported_on
         self._kept: _Kept | None = None
 
     @property
@@ -94,8 +96,14 @@ class FolderSource:
         """Monthly extracts where there are folders a month, else one late export."""
         return Evidence.EXTRACT if self._layout().months else Evidence.EXPORT
 
+    @property
+    def exported_on(self) -> date | None:
+        """Day the late export was taken, as given or the latest date in it; None for monthly extracts."""
+        layout = self._layout()
+        return None if layout.months else self._taken(self._chosen("", layout.export))[1]
+
     def months(self) -> list[Month]:
-        """The months that have a folder; of a late export, those from its earliest date to its latest."""
+        """The months that have a folder; of a late export, those that ended between its earliest date and its day."""
         layout = self._layout()
         return sorted(layout.months) or self._export_months(self._chosen("", layout.export))
 
@@ -195,18 +203,36 @@ class FolderSource:
             self._kept = _Kept(files, readings)
         return self._kept
 
-    def _export_months(self, files: _Files) -> list[Month]:
+    def _taken(self, files: _Files) -> tuple[date, date]:
+        """The earliest date in the late export, and the day it was taken."""
         first, last = self._read(files).dates
-        shown = self._storage.location(files.paths[SALES_PIPELINE.name])
         if first is None or last is None:
+            shown = self._storage.location(files.paths[SALES_PIPELINE.name])
             raise SourceError(
                 f"{shown} has no engage_date and no close_date, so nothing tells which months it is about. Export it "
                 "with its dates, or give monthly extracts."
             )
-        months = month_range(Month.of(first), Month.of(last))
+        return first, self._exported_on or last
+
+    def _export_months(self, files: _Files) -> list[Month]:
+        """The months from the earliest date that had ended when the export was taken.
+
+        In a month that had not, a deal still open has not had its time: it must not count as one that stayed open.
+        """
+        first, taken = self._taken(files)
+        shown = self._storage.location(files.paths[SALES_PIPELINE.name])
+        last = Month.of(taken) if taken == Month.of(taken).end else Month.of(taken).previous
+        months = month_range(Month.of(first), last)
+        if not months:
+            given = "CRM_EXPORTED_ON" if self._exported_on else "its latest date; set CRM_EXPORTED_ON if it was later"
+            raise SourceError(
+                f"{shown} begins on {first} and was taken on {taken} ({given}), before that month had ended: no month "
+                "can be told about."
+            )
         if len(months) > _LONGEST:
             raise SourceError(
-                f"{shown} has dates from {first} to {last}, over {_LONGEST // 12} years apart. Mend the mistyped year."
+                f"{shown} has dates from {first} to {taken}, over {_LONGEST // 12} years apart. Mend the mistyped "
+                "year, or set CRM_EXPORTED_ON to the day the export was taken."
             )
         return months
 

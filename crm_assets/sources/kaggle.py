@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import date
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -28,11 +29,12 @@ class KaggleSource:
     Args:
         url: `kaggle:OWNER/DATASET`.
         progress: told before the data set is fetched.
+        exported_on: see FolderSource.
 
     Raises SettingsError when `url` has another form.
     """
 
-    def __init__(self, url: str, progress: Progress | None = None) -> None:
+    def __init__(self, url: str, progress: Progress | None = None, exported_on: date | None = None) -> None:
         self._handle = url.removeprefix(SCHEME).rstrip("/")
         if not url.startswith(SCHEME) or _HANDLE.fullmatch(self._handle) is None:
             raise SettingsError(
@@ -40,6 +42,7 @@ class KaggleSource:
                 "kaggle:innocentmfa/crm-sales-opportunities, or kaggle:OWNER/DATASET/versions/N"
             )
         self._progress = progress
+        self._exported_on = exported_on
 
     @property
     def url(self) -> str:
@@ -50,6 +53,11 @@ class KaggleSource:
     def evidence(self) -> Evidence:
         """As the files of the data set are laid out, see FolderSource."""
         return self._folder.evidence
+
+    @property
+    def exported_on(self) -> date | None:
+        """As the files of the data set are laid out, see FolderSource."""
+        return self._folder.exported_on
 
     def months(self) -> list[Month]:
         """As the files of the data set are laid out, see FolderSource."""
@@ -96,4 +104,4 @@ class KaggleSource:
                 f"{self.url} cannot be fetched: {said}. Check its name and the network, and log in (KAGGLE_USERNAME "
                 "and KAGGLE_KEY, or ~/.kaggle/kaggle.json); or download it by hand and give the unpacked folder."
             ) from error
-        return FolderSource(folder)
+        return FolderSource(folder, exported_on=self._exported_on)

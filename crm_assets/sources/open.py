@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from datetime import date
 
 from crm_assets.errors import SettingsError, SourceError
 from crm_assets.sources import kaggle, simulator
@@ -16,7 +17,7 @@ FORMS = "simulator:, simulator:?seed=8, a folder, s3://bucket/prefix, or kaggle:
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+):.*", re.DOTALL)
 
 
-def open_source(url: str, *, progress: Progress | None = None) -> Source:
+def open_source(url: str, *, progress: Progress | None = None, exported_on: date | None = None) -> Source:
     """The source that `url` names.
 
     A folder or bucket is looked at, nothing is read, simulated or fetched yet.
@@ -24,6 +25,7 @@ def open_source(url: str, *, progress: Progress | None = None) -> Source:
     Args:
         url: `simulator:`, `simulator:?seed=8`, a folder, `s3://bucket/prefix` or `kaggle:OWNER/DATASET`.
         progress: told in one line what takes a while.
+        exported_on: day one late export was taken; the latest date in it when None. Monthly extracts know theirs.
 
     Raises SettingsError when `url` has no such form, SourceError when the folder or bucket cannot be opened.
     """
@@ -32,13 +34,13 @@ def open_source(url: str, *, progress: Progress | None = None) -> Source:
     if url.startswith(simulator.SCHEME):
         return simulator.SimulatorSource(url, progress)
     if url.startswith(kaggle.SCHEME):
-        return kaggle.KaggleSource(url, progress)
+        return kaggle.KaggleSource(url, progress, exported_on)
     scheme = _SCHEME.fullmatch(url)
     if scheme is not None and not url.startswith("s3://"):
         near = difflib.get_close_matches(scheme[1].lower(), ["simulator", "kaggle", "s3"], n=1)
         hint = f" (did you mean {near[0]}:?)" if near else ""
         raise SettingsError(f"{url!r} is of no known kind{hint}; a source is one of {FORMS}")
     try:
-        return FolderSource(url)
+        return FolderSource(url, exported_on=exported_on)
     except SourceError as error:
         raise SourceError(f"{error}. A source is one of {FORMS}.") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from datetime import date
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,11 @@ class SimulatorSource:
     def evidence(self) -> Evidence:
         """Monthly extracts."""
         return Evidence.EXTRACT
+
+    @property
+    def exported_on(self) -> date | None:
+        """None: it gives monthly extracts."""
+        return None
 
     def months(self) -> list[Month]:
         """Every month from the first simulated one to the last."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
+from datetime import date
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from crm_assets.calendar import Month
@@ -22,7 +23,7 @@ class Evidence(enum.StrEnum):
     """The tables as they were at the end of that month."""
 
     EXPORT = "one late export"
-    """The tables as they were at the end of the last month, for every month; `history.replay` rolls them back."""
+    """The tables as they were on one later day, for every month; `history.replay` rolls them back."""
 
 
 class Source(Protocol):
@@ -36,6 +37,11 @@ class Source(Protocol):
     @property
     def evidence(self) -> Evidence:
         """Whether the tables of a month are those of its end, or of one late export."""
+        ...
+
+    @property
+    def exported_on(self) -> date | None:
+        """Day one late export was taken, at whose end its tables were true; None for monthly extracts."""
         ...
 
     def months(self) -> list[Month]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -48,7 +49,7 @@ class MonthFiles:
             raw[name].write_parquet(self.path(name, month))
         pipeline, products, teams = (engine.scan(self.path(name, month)) for name in names)
         if roll_back:
-            engine.sink(replay(pipeline, month.end), self.path("replayed", month))
+            engine.sink(replay(pipeline, month.end, date(2017, 12, 31)), self.path("replayed", month))
             pipeline = engine.scan(self.path("replayed", month))
         good, bad = snapshot(pipeline, products, teams, month)
         engine.sink(good, self.path(SNAPSHOTS.name, month))

@@ -11,7 +11,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from crm_assets.calendar import Month, month_range
-from crm_assets.contracts import SALES_PIPELINE, STAGES
+from crm_assets.contracts import ACCOUNTS, SALES_PIPELINE, STAGES
 from crm_assets.engines import Engine, open_engine
 from crm_assets.features.registry import FEATURE_TABLE
 from crm_assets.history.outcomes import OUTCOMES
@@ -143,12 +143,17 @@ def test_on_weeks_before_1970(compared: Compare) -> None:
     assert made[FEATURE_TABLE.name]["cohort_size"].to_list() == [14] * 7 + [21] * 14 + [17] * 7 + [10] * 3
 
 
+_COMPANIES = pl.DataFrame([("Acme", "technolgy", None, None, None, None, None)], ACCOUNTS.polars_schema(), orient="row")
+
+
 def test_faults_are_counted_alike(other: Engine, tmp_path: Path) -> None:
     for name, pipeline in (("faulty", faulty()), ("empty", faulty().clear())):
         path = tmp_path / f"{name}.parquet"
         pipeline.write_parquet(path)
+        companies = tmp_path / "accounts.parquet"
+        _COMPANIES.write_parquet(companies)
         expected, found = (
-            pipeline_quality(engine.scan(path), {}, quarantined=0, account_known=True)
+            pipeline_quality(engine.scan(path), engine.scan(companies), {}, quarantined=0, account_known=True)
             for engine in (open_engine("polars"), other)
         )
         assert found == expected

@@ -100,6 +100,23 @@ def test_wrong_type_names_line_column_and_value(command: Command, extracts: Path
         assert text in told.stderr
 
 
+def test_extract_taken_days_late_is_that_of_the_month_end(command: Command, extracts: Path) -> None:
+    file = extracts / "2017-06" / "sales_pipeline.csv"
+    rows = pl.read_csv(file, infer_schema=False)
+    open_row = rows.filter(pl.col("deal_stage") == "Engaging").head(1)
+    late = open_row.with_columns(
+        account=pl.lit("Late Inc."), deal_stage=pl.lit("Won"), close_date=pl.lit("2017-07-02"), close_value=pl.lit("9")
+    )
+    pl.concat([rows.join(open_row, on="opportunity_id", how="anti"), late]).write_csv(file)
+    told = command("run", "--source", "crm", "--json")
+    assert told.exit_code == 0, told.output
+    assert json.loads(told.stdout)["quality"]["quarantined"] == 0
+    raw = command.folder / "lake" / "crm" / "raw" / "sales_pipeline"
+    landed = pl.read_parquet(raw / "2017-06.parquet").filter(pl.col("opportunity_id") == late["opportunity_id"][0])
+    assert landed.select("account", "deal_stage", "close_date", "close_value").row(0) == (None, "Engaging", None, None)
+    assert json.loads((raw / "2017-06.manifest.json").read_text())["notes"]["closed_after_month_end"] == 1
+
+
 def test_too_many_bad_rows_stop_the_run(command: Command, extracts: Path) -> None:
     file = extracts / "2017-06" / "sales_pipeline.csv"
     rows = pl.read_csv(file, infer_schema=False)
@@ -134,7 +151,7 @@ def test_duplicate_product_breaks_the_schema(command: Command, extracts: Path) -
     assert told.exit_code == 5, told.output
     for word in ("raw/products", "2017-06"):
         assert word in told.stderr
-    assert not (command.folder / "lake" / "crm" / "opportunity_snapshots").exists()
+    assert set(files_below(command.folder / "lake")) == {"crm/LAKE.json"}
 
 
 def test_lake_of_another_version(command: Command, extracts: Path) -> None:

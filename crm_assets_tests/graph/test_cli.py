@@ -89,15 +89,36 @@ def test_doctor_says_what_is_wrong_and_writes_nothing(command: Command) -> None:
     assert files_below(command.folder) == {}
 
 
-def test_doctor_sees_a_damaged_file(at: Command, finished: Finished, tmp_path: Path) -> None:
-    file = Path(finished.settings.lake_url) / finished.settings.dataset_name / "scores" / "2017-03.parquet"
+@pytest.mark.parametrize("name", ["scores/2017-03.parquet", "drift_report/2017-11.html"])
+def test_doctor_sees_a_damaged_file(at: Command, finished: Finished, name: str) -> None:
+    file = Path(finished.settings.lake_url) / finished.settings.dataset_name / name
     whole = file.read_bytes()
     try:
         file.write_bytes(whole[:-1])
         told = at("doctor")
     finally:
         file.write_bytes(whole)
-    assert "scores of 2017-03" in told.output
+    assert f"{Path(name).parent} of {Path(name).stem}" in told.output
+
+
+def test_doctor_sees_that_the_model_store_is_another(at: Command) -> None:
+    findings = json.loads(at("doctor", "--json", CRM_HOME=str(at.folder / "elsewhere")).stdout)["findings"]
+    registry = next(finding for finding in findings if finding["what"] == "registry")
+    assert not registry["ok"]
+    assert "the champion is none yet" in registry["text"]
+    assert "CRM_MLFLOW_TRACKING_URI" in registry["text"]
+    assert files_below(at.folder) == {}
+
+
+def test_doctor_looks_at_the_lake_of_a_source_that_is_away(command: Command) -> None:
+    arguments = ("--opportunities", "300", "--months", "2017-01:2017-02", "--out", "crm")
+    command("simulate", *arguments)
+    assert command("run", "--source", "crm").exit_code == 0
+    (command.folder / "crm").rename(command.folder / "moved")
+    findings = {f["what"]: f for f in json.loads(command("doctor", "--source", "crm", "--json").stdout)["findings"]}
+    assert not findings["source"]["ok"]
+    assert findings["lake"]["ok"]
+    assert "2 months" in findings["lake"]["text"]
 
 
 def test_simulate_writes_extracts_and_the_truth_apart(command: Command) -> None:
@@ -116,8 +137,10 @@ def test_simulate_writes_extracts_and_the_truth_apart(command: Command) -> None:
 
 
 def test_late_export_runs_like_any_source(command: Command) -> None:
-    command("simulate", "--opportunities", "400", "--months", "2017-01:2017-06", "--late-export", "--out", "late")
-    told = command("run", "--source", "late", "--json")
+    arguments = ("--opportunities", "400", "--months", "2017-01:2017-06", "--late-export", "--out", "late")
+    told = command("simulate", *arguments)
+    assert "CRM_EXPORTED_ON=2017-06-30 crm-assets run --source late" in told.output
+    told = command("run", "--source", "late", "--json", CRM_EXPORTED_ON="2017-06-30")
     assert told.exit_code == 0, told.output
     shown = json.loads(told.stdout)
     assert shown["made"][-1] == "2017-06"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import datetime
 
 import dagster as dg
 import pytest
 
-from crm_assets.definitions import build_definitions
 from crm_assets.defs.assets import ASSETS
 from crm_assets.defs.checks import CHECKS
+from crm_assets.defs.composition import build_definitions
 from crm_assets.defs.partitions import monthly_partitions
 from crm_assets.settings import Settings
 
@@ -19,7 +20,7 @@ PIPELINE = {"raw/sales_pipeline", "raw/products", "raw/sales_teams"}
 LINEAGE: dict[str, set[str]] = {
     **{name: set() for name in RAW},
     "quarantined_opportunities": PIPELINE,
-    "opportunity_snapshots": {*PIPELINE, "quarantined_opportunities"},
+    "opportunity_snapshots": {*PIPELINE, "raw/accounts", "quarantined_opportunities"},
     "daily_closings": {"opportunity_snapshots"},
     "opportunity_outcomes": {"opportunity_snapshots"},
     "opportunity_features": {"opportunity_snapshots", "daily_closings"},
@@ -98,6 +99,24 @@ def test_jobs_and_schedule(definitions: dg.Definitions) -> None:
     assert "scores" in {key.to_user_string() for key in retrained}
     schedule = definitions.resolve_schedule_def("monthly_schedule")
     assert schedule.cron_schedule == "0 4 2 * *"
+
+
+@pytest.mark.parametrize(
+    ("tick", "asked"),
+    [("2018-01-02", "2017-12"), ("2016-11-02", "2016-10"), ("2018-02-02", None), ("2016-10-02", None)],
+)
+def test_schedule_asks_for_the_month_that_ended_if_it_is_one(
+    definitions: dg.Definitions, tick: str, asked: str | None
+) -> None:
+    schedule = definitions.resolve_schedule_def("monthly_schedule")
+    when = datetime.fromisoformat(f"{tick}T04:00:00+00:00")
+    with dg.DagsterInstance.ephemeral() as instance:
+        context = dg.build_schedule_context(
+            instance=instance, scheduled_execution_time=when, repository_def=definitions.get_repository_def()
+        )
+        data = schedule.evaluate_tick(context)
+    assert [request.partition_key for request in data.run_requests or []] == ([] if asked is None else [asked])
+    assert (data.skip_message is None) is (asked is not None)
 
 
 def test_schema_and_limit_checks_block() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import dagster as dg
@@ -10,6 +11,7 @@ import pytest
 
 from crm_assets.calendar import Month, month_range
 from crm_assets.defs.assets import ASSETS
+from crm_assets.defs.inputs import Inputs
 from crm_assets.errors import LakeError
 from crm_assets.run import run_months
 from crm_assets.settings import Settings
@@ -156,8 +158,30 @@ def test_made_again_is_the_same_to_the_last_bit(finished: Finished, tmp_path: Pa
     settings = finished.settings.model_copy(update={"lake_url": str(tmp_path / "lake"), "home": tmp_path / "home"})
     months = list(finished.result.months[:8])
     run_months(settings, months, force=False, show_progress=False)
-    assets = [asset.name for asset in ASSETS if asset.name not in {"win_model", "drift_report"}]
+    assets = [asset.name for asset in ASSETS if asset.name != "drift_report"]
     assert hashes(settings, assets, months[:5]) == hashes(finished.settings, assets, months[:5])
+
+
+def test_months_are_made_again_where_the_model_store_was_lost(finished: Finished, tmp_path: Path) -> None:
+    shutil.copytree(finished.settings.lake_url, tmp_path / "lake")
+    settings = finished.settings.model_copy(update={"lake_url": str(tmp_path / "lake"), "home": tmp_path / "home"})
+    months = list(finished.result.months)
+    trained = [m for m in months if table(finished, "win_model", m)["status"].item() == "trained"]
+    again = run_months(settings, None, force=False, show_progress=False)
+    assert list(again.made) == trained
+    champion = again.platform.registry.champion()
+    assert champion is not None
+    assert champion.sha256 == table(finished, "win_model", months[-1])["champion_sha256"].item()
+    assert hashes(settings, ["win_model", "scores"], months) == hashes(
+        finished.settings, ["win_model", "scores"], months
+    )
+
+
+def test_an_asset_reads_only_what_it_declares(finished: Finished) -> None:
+    scores = next(asset for asset in ASSETS if asset.name == "scores")
+    inputs = Inputs(scores, finished.platform, finished.last)
+    with pytest.raises(LookupError, match=r"scores reads opportunity_outcomes and does not declare it"):
+        inputs.frame("opportunity_outcomes", finished.last)
 
 
 def test_skipped_month_is_refused(finished: Finished, tmp_path: Path) -> None:

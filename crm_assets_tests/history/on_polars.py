@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +14,7 @@ from crm_assets.calendar import Month
 from crm_assets.features.registry import features
 from crm_assets.history.closings import daily_closings
 from crm_assets.history.outcomes import outcomes
-from crm_assets.history.replay import replay
+from crm_assets.history.replay import replay, without_days_late
 from crm_assets.history.snapshots import snapshot
 from crm_assets_tests.history.lives import PRICES, TEAMS
 
@@ -27,8 +28,12 @@ def collected(frame: nw.LazyFrame[Any]) -> pl.DataFrame:
     return native.collect()
 
 
-def replayed(late: pl.DataFrame, month: Month) -> pl.DataFrame:
-    return collected(replay(lazy(late), month.end))
+def replayed(late: pl.DataFrame, month: Month, taken_on: date = date(2017, 12, 31)) -> pl.DataFrame:
+    return collected(replay(lazy(late), month.end, taken_on))
+
+
+def in_time(extract: pl.DataFrame, month: Month, days_late: int) -> pl.DataFrame:
+    return collected(without_days_late(lazy(extract), month.end, month.end + timedelta(days=days_late)))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crm_assets.contracts import SALES_PIPELINE
+from crm_assets.contracts import ACCOUNTS, SALES_PIPELINE
 from crm_assets.history.quality import PipelineQuality, pipeline_quality
 from crm_assets_tests.history.lives import fixed
 from crm_assets_tests.history.on_polars import lazy
@@ -23,16 +23,26 @@ PIPELINE = pl.DataFrame(
     orient="row",
 )
 
+COMPANIES = pl.DataFrame(
+    [
+        ("Acme", "technolgy", None, None, None, "Philipines", None),
+        ("Bolt", "technolgy", None, None, None, "Philippines", None),
+    ],
+    ACCOUNTS.polars_schema(),
+    orient="row",
+)
+WRONG = {"sector: technolgy -> technology": 2, "office_location: Philipines -> Philippines": 1}
+
 
 def quality(
     rows: int = 10, quarantined: int = 0, misspelled: dict[str, int] | None = None, without_account: int | None = 0
 ) -> PipelineQuality:
-    return PipelineQuality(rows, quarantined, {}, misspelled or {}, without_account)
+    return PipelineQuality(rows, quarantined, {}, misspelled or {}, without_account, {})
 
 
 def test_counts() -> None:
-    found = pipeline_quality(lazy(PIPELINE), {"no product": 1}, quarantined=1, account_known=True)
-    assert found == PipelineQuality(4, 1, {"no product": 1}, {"product: GTXPro -> GTX Pro": 2}, 3)
+    found = pipeline_quality(lazy(PIPELINE), lazy(COMPANIES), {"no product": 1}, quarantined=1, account_known=True)
+    assert found == PipelineQuality(4, 1, {"no product": 1}, {"product: GTXPro -> GTX Pro": 2}, 3, WRONG)
     assert found.score == pytest.approx(0.6 * 3 / 4 + 0.2 * 2 / 4 + 0.2 * 1 / 4)
     assert found.as_notes() == {
         "quality_score": 0.6,
@@ -41,27 +51,28 @@ def test_counts() -> None:
         "quarantine_reasons": ["1 no product"],
         "misspelled": ["2 product: GTXPro -> GTX Pro"],
         "without_account": 3,
+        "misspelled_accounts": ["2 sector: technolgy -> technology", "1 office_location: Philipines -> Philippines"],
     }
 
 
 def test_accounts_that_cannot_be_known_are_no_fault() -> None:
-    found = pipeline_quality(lazy(PIPELINE), {}, quarantined=1, account_known=False)
+    found = pipeline_quality(lazy(PIPELINE), lazy(COMPANIES), {}, quarantined=1, account_known=False)
     assert found.without_account is None
     assert found.score == pytest.approx((0.6 * 3 / 4 + 0.2 * 2 / 4) / 0.8)
     assert found.as_notes()["without_account"] is None
 
 
 def test_of_a_sound_month() -> None:
-    found = pipeline_quality(lazy(PIPELINE.head(1)), {}, quarantined=0, account_known=True)
+    found = pipeline_quality(lazy(PIPELINE.head(1)), lazy(COMPANIES), {}, quarantined=0, account_known=True)
     assert found.misspelled == {"product: GTXPro -> GTX Pro": 1}
     sound = PIPELINE.head(1).with_columns(product=pl.lit("GTX Pro"))
-    assert pipeline_quality(lazy(sound), {}, quarantined=0, account_known=True).score == 1
-    assert pipeline_quality(lazy(sound), {}, quarantined=0, account_known=True).misspelled == {}
+    assert pipeline_quality(lazy(sound), lazy(COMPANIES), {}, quarantined=0, account_known=True).score == 1
+    assert pipeline_quality(lazy(sound), lazy(COMPANIES), {}, quarantined=0, account_known=True).misspelled == {}
 
 
 def test_of_a_month_without_rows() -> None:
-    found = pipeline_quality(lazy(PIPELINE.clear()), {}, quarantined=0, account_known=True)
-    assert found == PipelineQuality(0, 0, {}, {}, 0)
+    found = pipeline_quality(lazy(PIPELINE.clear()), lazy(COMPANIES), {}, quarantined=0, account_known=True)
+    assert found == PipelineQuality(0, 0, {}, {}, 0, WRONG)
     assert found.score == 1
 
 

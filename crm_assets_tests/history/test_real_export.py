@@ -28,9 +28,10 @@ def history(real_crm: dict[str, pl.DataFrame]) -> dict[Month, MonthTables]:
     }
 
 
-def quality_of(pipeline: pl.DataFrame, tables: MonthTables) -> PipelineQuality:
+def quality_of(crm: Mapping[str, pl.DataFrame], tables: MonthTables) -> PipelineQuality:
     reasons = reason_counts(tables.quarantine["reasons"])
-    return pipeline_quality(lazy(pipeline), reasons, quarantined=tables.quarantine.height, account_known=False)
+    pipeline, accounts = lazy(crm["sales_pipeline"]), lazy(crm["accounts"])
+    return pipeline_quality(pipeline, accounts, reasons, quarantined=tables.quarantine.height, account_known=True)
 
 
 def test_fits_its_contract(real_crm: Mapping[str, pl.DataFrame]) -> None:
@@ -40,10 +41,17 @@ def test_fits_its_contract(real_crm: Mapping[str, pl.DataFrame]) -> None:
 
 def test_known_faults_are_reported(real_crm: Mapping[str, pl.DataFrame], history: Mapping[Month, MonthTables]) -> None:
     late = real_crm["sales_pipeline"]
-    assert quality_of(late, history[LAST]) == PipelineQuality(
-        rows=8800, quarantined=0, reasons={}, misspelled={"product: GTXPro -> GTX Pro": 1480}, without_account=None
+    assert quality_of(real_crm, history[LAST]) == PipelineQuality(
+        rows=8800,
+        quarantined=0,
+        reasons={},
+        misspelled={"product: GTXPro -> GTX Pro": 1480},
+        without_account=1425,
+        misspelled_accounts={
+            "sector: technolgy -> technology": 12,
+            "office_location: Philipines -> Philippines": 1,
+        },
     )
-    assert late["account"].null_count() == 1425
     both = history[LAST].snapshots.join(late, on="opportunity_id").select("product", "product_right")
     assert both.filter(pl.col("product") != pl.col("product_right")).rows() == [("GTX Pro", "GTXPro")] * 1480
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 import polars as pl
 import pytest
@@ -11,7 +11,7 @@ from polars.testing import assert_frame_equal
 from crm_assets.calendar import Month
 from crm_assets.contracts import LOST, SALES_PIPELINE, WON, Known
 from crm_assets_tests.history.lives import FIRST, LAST, MONTHS, Life, export, fixed, some_lives
-from crm_assets_tests.history.on_polars import replayed
+from crm_assets_tests.history.on_polars import in_time, replayed
 
 MAY = Month(2017, 5)
 CERTAIN = [column.name for column in SALES_PIPELINE.columns if column.known is not Known.LATE]
@@ -68,6 +68,44 @@ def test_types_stay_even_where_all_is_blank() -> None:
     late = rows(("A", "Anna", "GTX Pro", "Acme", WON, date(2017, 5, 1), date(2017, 6, 1), 5.0))
     for frame in (replayed(late, MAY), replayed(late, Month(2017, 1)), replayed(late.clear(), MAY)):
         assert frame.schema == SALES_PIPELINE.polars_schema()
+
+
+def test_dates_after_the_export_are_left_to_quality_control() -> None:
+    mistyped = (
+        ("A", "Anna", "GTX Pro", None, WON, date(2017, 3, 1), date(2107, 4, 1), 4800.0),
+        ("B", "Anna", "GTX Pro", None, "Engaging", date(2071, 3, 1), None, None),
+    )
+    assert replayed(rows(*mistyped), MAY).rows() == list(mistyped)
+
+
+@fixed
+@given(some_lives(), st.integers(0, 20))
+def test_an_extract_taken_late_is_that_of_the_month_end(lives: list[Life], days_late: int) -> None:
+    for month in MONTHS:
+        late = export(lives, month.end + timedelta(days=days_late))
+        true = export(lives, month.end)
+        # Created in those days, and no date says so.
+        late = late.filter(pl.col("opportunity_id").is_in(true["opportunity_id"]) | pl.col("engage_date").is_not_null())
+        was_prospect = true.filter(pl.col("engage_date").is_null())["opportunity_id"]
+        found = in_time(late, month, days_late)
+        engaged_by_then = true.filter(~pl.col("opportunity_id").is_in(was_prospect))
+        still_engaged = found.filter(~pl.col("opportunity_id").is_in(was_prospect))
+        assert_frame_equal(still_engaged.select(CERTAIN), engaged_by_then.select(CERTAIN))
+
+
+def test_an_extract_taken_late_keeps_accounts_but_of_deals_it_opens_again() -> None:
+    extract = rows(
+        ("A", "Anna", "GTX Pro", "Acme", WON, date(2017, 3, 1), date(2017, 6, 2), 4800.0),
+        ("B", "Anna", "GTX Pro", "Acme", "Engaging", date(2017, 3, 1), None, None),
+        ("C", "Anna", "GTX Pro", None, "Prospecting", None, None, None),
+        ("D", "Anna", "GTX Pro", None, "Engaging", date(2017, 6, 1), None, None),
+        ("E", "Anna", "GTX Pro", "Acme", LOST, date(2017, 3, 1), date(2017, 6, 4), 0.0),
+    )
+    assert in_time(extract, MAY, 3).rows() == [
+        ("A", "Anna", "GTX Pro", None, "Engaging", date(2017, 3, 1), None, None),
+        *extract[1:3].rows(),
+        extract.row(4),
+    ]
 
 
 @fixed

@@ -79,14 +79,35 @@ def test_a_version_is_logged_and_read_back(registry: Registry, models: list[WinM
     assert registry.champion() is None
     first = log(registry, models[0], rows, Month(2017, 8))
     second = log(registry, models[1], rows, Month(2017, 9))
-    assert first == ModelReference(name, "1", first.run_id, Month(2017, 8), f"models:/{name}/1")
-    assert second == ModelReference(name, "2", second.run_id, Month(2017, 9), f"models:/{name}/2")
+    assert first == ModelReference(name, "1", first.run_id, Month(2017, 8), models[0].sha256)
+    assert second == ModelReference(name, "2", second.run_id, Month(2017, 9), models[1].sha256)
     for reference, model in zip((first, second), models, strict=True):
-        loaded = registry.load(reference.version)
+        loaded = registry.load(reference.version, reference.sha256)
+        assert loaded.sha256 == model.sha256
         assert np.array_equal(loaded.predict(rows), model.predict(rows))
         assert loaded.training == model.training
-    assert registry.load("1") is registry.load("1")
+    assert registry.load("1", first.sha256) is registry.load("1", first.sha256)
     assert registry.champion() is None
+    assert registry.versions() == {"1": first.sha256, "2": second.sha256}
+
+
+def test_the_same_model_of_the_same_month_is_logged_once(
+    registry: Registry, models: list[WinModel], rows: pd.DataFrame
+) -> None:
+    first = log(registry, models[0], rows, Month(2017, 8))
+    assert log(registry, models[0], rows, Month(2017, 8)) == first
+    assert log(registry, models[1], rows, Month(2017, 8)).version == "2"
+    assert log(registry, models[0], rows, Month(2017, 9)).version == "3"
+    assert len(registry.versions()) == 3
+
+
+def test_another_model_under_that_version_is_refused(
+    registry: Registry, models: list[WinModel], rows: pd.DataFrame
+) -> None:
+    assert registry.versions() == {}
+    log(registry, models[0], rows, Month(2017, 8))
+    with pytest.raises(RegistryError, match=r"version 1 .* is not the model that the lake names .*CRM_MLFLOW"):
+        registry.load("1", models[1].sha256)
 
 
 def test_the_run_holds_parameters_metrics_plots_and_tags(
@@ -107,7 +128,7 @@ def test_the_run_holds_parameters_metrics_plots_and_tags(
         "plots/scores.png",
     }
     version = client.get_model_version(reference.name, reference.version)
-    assert version.tags == {"month": "2017-08", "dataset": "made-up"}
+    assert version.tags == {"month": "2017-08", "sha256": models[0].sha256, "dataset": "made-up"}
     assert version.run_id == reference.run_id
 
 
@@ -134,7 +155,7 @@ def served(registry: Registry, reference: ModelReference) -> Iterator[Any]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", registry.tracking_uri)
-        yield mlflow.pyfunc.load_model(reference.uri)
+        yield mlflow.pyfunc.load_model(f"models:/{reference.name}/{reference.version}")
 
 
 def served_input(rows: pd.DataFrame) -> pd.DataFrame:
@@ -177,12 +198,13 @@ def test_the_served_model_needs_no_platform(
 ) -> None:
     """Loaded in a process in which crm_assets cannot be imported."""
     reference = log(registry, models[0], rows, Month(2017, 8))
+    uri = f"models:/{reference.name}/{reference.version}"
     served_input(rows).to_pickle(tmp_path / "given.pkl")
     code = (
         "import sys; sys.modules['crm_assets'] = None\n"
         "import mlflow, pandas as pd\n"
         f"mlflow.set_tracking_uri({registry.tracking_uri!r})\n"
-        f"answer = mlflow.pyfunc.load_model({reference.uri!r}).predict(pd.read_pickle('given.pkl'))\n"
+        f"answer = mlflow.pyfunc.load_model({uri!r}).predict(pd.read_pickle('given.pkl'))\n"
         "answer.to_pickle('answer.pkl')\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True)
@@ -193,10 +215,10 @@ def test_the_served_model_needs_no_platform(
 def test_a_version_that_is_not_there_is_named(registry: Registry, models: list[WinModel], rows: pd.DataFrame) -> None:
     remedy = r"mlflow\.db: .*not found.*CRM_MLFLOW_TRACKING_URI"
     with pytest.raises(RegistryError, match=f"read version 1 of model {registry.model_name} .*{remedy}"):
-        registry.load("1")
+        registry.load("1", "")
     log(registry, models[0], rows, Month(2017, 8))
     with pytest.raises(RegistryError, match=f"read version 7 .*{remedy}"):
-        registry.load("7")
+        registry.load("7", "")
     with pytest.raises(RegistryError, match=f"make version 7 .*{remedy}"):
         registry.set_champion("7")
     assert registry.champion() is None
@@ -210,10 +232,10 @@ def test_artifacts_that_are_gone_are_named(
     folder.rename(folder.with_name("moved"))
     try:
         with pytest.raises(RegistryError, match=r"read version 1 .*artifacts.* materialise win_model"):
-            registry.load(reference.version)
+            registry.load(reference.version, reference.sha256)
     finally:
         folder.with_name("moved").rename(folder)
-    assert np.array_equal(registry.load(reference.version).predict(rows), models[0].predict(rows))
+    assert np.array_equal(registry.load(reference.version, reference.sha256).predict(rows), models[0].predict(rows))
 
 
 def test_a_champion_of_other_origin_is_refused(registry: Registry, models: list[WinModel], rows: pd.DataFrame) -> None:
@@ -310,7 +332,7 @@ def test_mlflow_says_nothing(store: str, models: list[WinModel], tmp_path: Path)
         "example = pd.DataFrame({name: ['x' if name in model.categorical else 1.0] for name in model.features})\n"
         "reference = registry.log_version(model, month=Month(2017, 8), parameters={}, metrics={}, figures={},\n"
         "    example=example, tags={})\n"
-        "registry.load(reference.version)\n"
+        "registry.load(reference.version, reference.sha256)\n"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "GIT_"))}
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
@@ -331,12 +353,12 @@ def test_a_server_keeps_models_and_champion(models: list[WinModel], rows: pd.Dat
         registry.set_champion("2")
         assert registry.champion() == references[1]
         for reference, model in zip(references, models, strict=True):
-            assert np.array_equal(registry.load(reference.version).predict(rows), model.predict(rows))
+            assert np.array_equal(registry.load(reference.version, reference.sha256).predict(rows), model.predict(rows))
         with pytest.raises(RegistryError, match=rf"{url}: .*not found"):
-            registry.load("3")
+            registry.load("3", "")
         log(registry, models[0], rows, Month(2017, 10))
         for file in tmp_path.glob("artifacts/**/win_model.cbm"):
             file.unlink()
         with pytest.raises(RegistryError, match=r"read version 3 .*materialise win_model"):
-            registry.load("3")
+            registry.load("3", "")
     assert list(tmp_path.glob("artifacts/**/reliability.png"))

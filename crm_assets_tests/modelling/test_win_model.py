@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,16 @@ def test_probabilities_are_float64_between_0_and_1_and_tell_wins_apart(model: Wi
     assert predicted.max() <= 1
     won = (rows["outcome"] == "won").to_numpy()
     assert predicted[won].mean() > 1.5 * predicted[~won].mean()
+
+
+def test_equal_fits_are_equal_files(model: WinModel, rows: pd.DataFrame, tmp_path: Path) -> None:
+    again = WinModel.fit(rows.sample(frac=1, random_state=1), model.features, model.categorical, model.parameters)
+    assert again.sha256 == model.sha256
+    model.save(tmp_path / "model.cbm")
+    assert WinModel.load(tmp_path / "model.cbm").sha256 == model.sha256
+    assert hashlib.sha256((tmp_path / "model.cbm").read_bytes()).hexdigest() == model.sha256
+    other = WinModel.fit(rows.iloc[1:], model.features, model.categorical, model.parameters)
+    assert other.sha256 != model.sha256
 
 
 def test_a_fit_does_not_depend_on_the_order_of_its_rows(model: WinModel, rows: pd.DataFrame) -> None:

@@ -165,7 +165,26 @@ class TestLateExport:
             close_date=pl.Series([date(2016, 2, 29), None, date(2017, 1, 1)]),
         )
         source = FolderSource(str(write_tables(tmp_path, crm | {"sales_pipeline": pipeline})))
-        assert source.months() == month_range(Month(2016, 2), Month(2017, 1))
+        assert source.exported_on == date(2017, 1, 1)
+        assert source.months() == month_range(Month(2016, 2), Month(2016, 12))
+
+    def test_months_end_with_the_last_that_had_ended_on_the_day_of_the_export(self, tmp_path: Path, crm: Crm) -> None:
+        folder = str(write_tables(tmp_path, crm))
+        march, april = Month(2017, 3), Month(2017, 4)
+        for day, months in (
+            (date(2017, 6, 29), [march, april, MAY]),
+            (date(2017, 5, 31), [march, april, MAY]),
+            (date(2017, 5, 30), [march, april]),
+            (date(2017, 4, 2), [march]),
+        ):
+            source = FolderSource(folder, exported_on=day)
+            assert (source.exported_on, source.months()) == (day, months)
+        with pytest.raises(SourceError) as caught:
+            FolderSource(folder, exported_on=date(2017, 3, 30)).months()
+        assert str(caught.value) == (
+            f"{tmp_path}/sales_pipeline.csv begins on 2017-03-01 and was taken on 2017-03-30 (CRM_EXPORTED_ON), before "
+            "that month had ended: no month can be told about."
+        )
 
     def test_month_outside(self, tmp_path: Path, crm: Crm) -> None:
         source = FolderSource(str(write_tables(tmp_path, crm)))
@@ -195,7 +214,7 @@ class TestLateExport:
             source.months()
         assert str(caught.value) == (
             f"{tmp_path}/sales_pipeline.csv has dates from 2017-03-01 to 2107-04-30, over 50 years apart. Mend the "
-            "mistyped year."
+            "mistyped year, or set CRM_EXPORTED_ON to the day the export was taken."
         )
 
     def test_missing_tables(self, tmp_path: Path, crm: Crm) -> None:
