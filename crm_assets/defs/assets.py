@@ -11,7 +11,8 @@ from crm_assets.defs.column_schemas import column_lineage, table_schema
 from crm_assets.defs.feature_table import FEATURE_ASSETS
 from crm_assets.defs.history import HISTORY_ASSETS
 from crm_assets.defs.inputs import Inputs
-from crm_assets.defs.model import MODEL_ASSETS
+from crm_assets.defs.leakage import LEAKAGE_ASSETS
+from crm_assets.defs.model import backtest_predictions, win_model
 from crm_assets.defs.monitoring import MONITORING_ASSETS
 from crm_assets.defs.monthly import Made, MonthlyAsset
 from crm_assets.defs.partitions import partition_mapping
@@ -25,7 +26,9 @@ ASSETS: tuple[MonthlyAsset, ...] = (
     *RAW_ASSETS,
     *HISTORY_ASSETS,
     *FEATURE_ASSETS,
-    *MODEL_ASSETS,
+    backtest_predictions,
+    *LEAKAGE_ASSETS,
+    win_model,
     *SCORING_ASSETS,
     *MONITORING_ASSETS,
 )

@@ -1,7 +1,7 @@
 """Asset checks: blocking ones stop what is downstream in the run, the others show on the asset's page."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
@@ -9,14 +9,18 @@ import polars as pl
 
 from crm_assets.calendar import Month
 from crm_assets.contracts import CRM_TABLES, SALES_PIPELINE, Table
+from crm_assets.defs.leakage import probed_features, shown_probes
 from crm_assets.defs.model import WIN_MODEL
 from crm_assets.defs.monitoring import DRIFT
 from crm_assets.defs.platform import Platform
 from crm_assets.defs.scoring import NO_CHAMPION, SCORES
+from crm_assets.defs.shown_metadata import markdown
 from crm_assets.errors import LakeError
 from crm_assets.features.registry import FEATURE_TABLE
 from crm_assets.history.snapshots import QUARANTINE, SNAPSHOTS
+from crm_assets.leakage.finding import LEAKAGE_REPORT, faults_of, report
 
+_FAULTS = 3
 LOWEST_QUALITY = 0.7
 """Quality score of a snapshot below which its check warns."""
 
@@ -28,10 +32,12 @@ class Verdict:
     Attributes:
         fault: what is wrong, where and what to do; None when nothing is.
         figures: shown in Dagster.
+        shown: title -> rows, shown in Dagster as a table.
     """
 
     fault: str | None
     figures: Mapping[str, Any]
+    shown: Mapping[str, pl.DataFrame] = field(default_factory=dict)
 
 
 def contract_verdict(platform: Platform, table: Table, month: Month) -> Verdict:
@@ -109,6 +115,44 @@ def features_verdict(platform: Platform, month: Month) -> Verdict:
     if figures["rows"] != figures["book"]:
         wrong["rows"] = figures["rows"]
     return Verdict(f"features of {month} do not match its book of {book.item()}: {wrong}" if wrong else None, figures)
+
+
+def features_in_time_verdict(platform: Platform, month: Month) -> Verdict:
+    """Whether the features are the same in worlds in which only what could not be known by then is different."""
+    manifest = platform.lake.manifest(FEATURE_TABLE.name, month)
+    path = platform.lake.table_path(FEATURE_TABLE.name, month)
+    stored = manifest.sha256 if manifest else ""
+    findings = probed_features(platform, month, lambda: pl.read_parquet(path), stored)
+    rows = report(findings, str(month))
+    return _of_probes(rows, month)
+
+
+def leakage_verdict(platform: Platform, month: Month) -> Verdict:
+    """Whether the month's features and training passed every probe of the leakage gate."""
+    return _of_probes(pl.read_parquet(platform.lake.table_path(LEAKAGE_REPORT.name, month)), month)
+
+
+def gate_verdict(platform: Platform, month: Month) -> Verdict:
+    """Whether a model that became champion in the month had passed the leakage gate."""
+    row = pl.read_parquet(platform.lake.table_path(WIN_MODEL.name, month)).row(0, named=True)
+    verdict = leakage_verdict(platform, month)
+    if row["promoted"] and verdict.fault:
+        return Verdict(f"version {row['model_version']} became champion though {verdict.fault}", verdict.figures)
+    return Verdict(None, {"promoted": row["promoted"], **verdict.figures}, verdict.shown)
+
+
+def _of_probes(rows: pl.DataFrame, month: Month) -> Verdict:
+    faults = faults_of(rows)
+    figures = {"probes": rows.height, "failed": len(faults)}
+    if not faults:
+        return Verdict(None, figures, {"probes": shown_probes(rows)})
+    more = f" and {len(faults) - _FAULTS} more" if len(faults) > _FAULTS else ""
+    return Verdict(
+        f"the model of {month} would know what was not known then: {'; '.join(faults[:_FAULTS])}{more}. Mend the "
+        "feature or the training (docs/time.md says what each probe does), and make the month again",
+        figures,
+        {"probes": shown_probes(rows)},
+    )
 
 
 def model_verdict(platform: Platform, month: Month) -> Verdict:
@@ -191,6 +235,24 @@ CHECKS: tuple[MonthlyCheck, ...] = (
         FEATURE_TABLE.name, "matches_book", features_verdict, True, "One finite row per opportunity of the book."
     ),
     MonthlyCheck(
+        FEATURE_TABLE.name,
+        "known_on_their_date",
+        features_in_time_verdict,
+        True,
+        "The features are the same when the source is cut off at the month-end, when open deals end otherwise, and "
+        "when later rows, ids and the order of rows are other ones.",
+    ),
+    MonthlyCheck(
+        LEAKAGE_REPORT.name,
+        "no_leak",
+        leakage_verdict,
+        True,
+        "Every probe of the month's features and training passed; see docs/time.md.",
+    ),
+    MonthlyCheck(
+        WIN_MODEL.name, "passed_leakage_gate", gate_verdict, True, "No model that failed a probe became champion."
+    ),
+    MonthlyCheck(
         WIN_MODEL.name,
         "beats_base_rate",
         model_verdict,
@@ -236,7 +298,10 @@ def asset_check(check: MonthlyCheck) -> dg.AssetChecksDefinition:
         judged = verdicts.values() if check.blocking else [last]
         faults = [verdict.fault for verdict in judged if verdict.fault]
         earlier = [str(month) for month, verdict in verdicts.items() if verdict.fault and verdict is not last]
-        metadata = {name: value for name, value in last.figures.items() if value is not None}
+        metadata: dict[str, Any] = {name: value for name, value in last.figures.items() if value is not None}
+        # Of the newest month at fault, if there is one: that is what people look for.
+        telling = next((verdict for verdict in reversed(verdicts.values()) if verdict.fault), last)
+        metadata |= {title: dg.MetadataValue.md(markdown(rows)) for title, rows in telling.shown.items()}
         return dg.AssetCheckResult(
             passed=not faults,
             severity=dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN,

@@ -11,7 +11,7 @@ import polars as pl
 
 from crm_assets.calendar import Month, month_range
 from crm_assets.contracts import SALES_PIPELINE, Table
-from crm_assets.defs.monthly import MonthlyAsset, Needs
+from crm_assets.defs.monthly import SOURCE, MonthlyAsset, Needs
 from crm_assets.errors import LakeError
 from crm_assets.settings import Settings
 
@@ -124,10 +124,15 @@ class Inputs:
         manifest = self._platform.manifest(asset, month)
         return manifest.sha256 if manifest else ""
 
+    def made_from_source(self, asset: str, month: Month) -> str:
+        """The source's fingerprint when a month of a raw asset was landed; empty when the lake does not hold it."""
+        manifest = self._platform.manifest(asset, month)
+        return manifest.inputs.get(SOURCE, "") if manifest else ""
+
     def no_rows(self, table: Table) -> nw.LazyFrame[Any]:
         """A table without rows."""
         return nw.from_native(pl.LazyFrame(schema=table.polars_schema()))
 
-    def shared(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What `make` returns, kept for other steps of the run that ask with an equal key."""
-        return self._platform.shared(key, make)
+    def shared(self, kind: str, key: Hashable, make: Callable[[], T]) -> T:
+        """What `make` returns, kept for other steps of the run that ask for the kind with an equal key."""
+        return self._platform.shared(kind, key, make)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 import dagster as dg
@@ -13,10 +12,11 @@ from crm_assets.defs.assets import MonthsToMake
 from crm_assets.defs.monthly import Made, MonthlyAsset
 from crm_assets.defs.platform import Platform
 from crm_assets.defs.provenance import DOCUMENTS, current
+from crm_assets.defs.shown_metadata import markdown, picture
 from crm_assets.lake import Manifest
 from crm_assets.lake.lake import Notes
 
-_PREVIEW_ROWS, _PREVIEW_COLUMNS = 5, 12
+_PREVIEW_ROWS = 5
 
 
 class LakeIOManager(dg.IOManager):
@@ -69,7 +69,7 @@ def shown_metadata(
         "dagster/uri": lake.location(asset.name, month),
         "sha256": manifest.sha256,
         "size_bytes": manifest.size_bytes,
-        "preview": dg.MetadataValue.md(_markdown(head)),
+        "preview": dg.MetadataValue.md(markdown(head)),
     }
     for name, value in made.notes.items():
         if value is None:
@@ -77,21 +77,8 @@ def shown_metadata(
         metadata[name] = dg.MetadataValue.json(value) if isinstance(value, list | dict) else value
     for suffix in made.documents:
         metadata[f"{suffix}_report"] = dg.MetadataValue.path(lake.location(asset.name, month, suffix))
+    for title, rows in made.shown.items():
+        metadata[title] = dg.MetadataValue.md(markdown(rows))
     for title, image in made.plots.items():
-        encoded = base64.b64encode(image).decode()
-        metadata[title] = dg.MetadataValue.md(f"![{title}](data:image/png;base64,{encoded})")
+        metadata[title] = picture(title, image)
     return metadata
-
-
-def _markdown(rows: pl.DataFrame) -> str:
-    """The rows as a Markdown table of the first columns."""
-    if rows.is_empty():
-        return "no rows"
-    shown = rows.select(rows.columns[:_PREVIEW_COLUMNS])
-    lines = [" | ".join(shown.columns), " | ".join("---" for _ in shown.columns)]
-    lines += [" | ".join("" if value is None else _cell(value) for value in row) for row in shown.iter_rows()]
-    return "\n".join(f"| {line} |" for line in lines)
-
-
-def _cell(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value).replace("|", "/")

@@ -13,8 +13,11 @@ from crm_assets.defs.inputs import Inputs
 from crm_assets.defs.monthly import Made, Needs, history_of, month_before, monthly_asset
 from crm_assets.features.registry import CATEGORICAL, FEATURE_TABLE, WIN_MODEL_FEATURES
 from crm_assets.history.outcomes import OUTCOMES
+from crm_assets.leakage.finding import LEAKAGE_REPORT, Verdict, faults_of
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from crm_assets.defs.platform import Platform
     from crm_assets.lake import Manifest
     from crm_assets.modelling.backtest import BacktestReport, RollingOrigin
@@ -22,9 +25,8 @@ if TYPE_CHECKING:
     from crm_assets.modelling.win_model import TrainingParameters
 
 _GROUP = "model"
-_CODE = ("history", "engines", "features", "modelling")
-_VERSIONS = "versions in the registry"
-_SETTINGS = ("min_training_wins", "backtest_months", "catboost_iterations", "seed")
+MODEL_CODE = ("history", "engines", "features", "modelling")
+MODEL_SETTINGS = ("min_training_wins", "backtest_months", "catboost_iterations", "seed")
 
 
 def _probability(name: str, description: str) -> Column:
@@ -107,27 +109,29 @@ def training_parameters(inputs: Inputs) -> TrainingParameters:
 
 def rolling_origin(inputs: Inputs) -> RollingOrigin:
     """The run's rolling-origin backtest; the steps of a run share it, so that each month is fitted once."""
-    from crm_assets.modelling.backtest import RollingOrigin
-    from crm_assets.modelling.win_model import WinModel
-
     last = inputs.last_month
-    parameters = training_parameters(inputs)
-    categories = [name for name in WIN_MODEL_FEATURES if name in CATEGORICAL]
     made_from = tuple(
         inputs.fingerprint(name, month)
         for name in (FEATURE_TABLE.name, OUTCOMES.name)
         for month in inputs.months(name, last)
     )
 
-    def make() -> RollingOrigin:
-        rows = training_rows(inputs, last).to_pandas()
-        return RollingOrigin(
-            rows,
-            lambda matured: WinModel.fit(matured, WIN_MODEL_FEATURES, categories, parameters),
-            min_wins=inputs.settings.min_training_wins,
-        )
+    key = (made_from, training_parameters(inputs), inputs.settings.min_training_wins)
+    return inputs.shared("rolling origin", key, lambda: training_over(inputs, training_rows(inputs, last).to_pandas()))
 
-    return inputs.shared((made_from, parameters, inputs.settings.min_training_wins), make)
+
+def training_over(inputs: Inputs, rows: pd.DataFrame) -> RollingOrigin:
+    """The rolling-origin training of the win model over these rows."""
+    from crm_assets.modelling.backtest import RollingOrigin
+    from crm_assets.modelling.win_model import WinModel
+
+    parameters = training_parameters(inputs)
+    categories = [name for name in WIN_MODEL_FEATURES if name in CATEGORICAL]
+    return RollingOrigin(
+        rows,
+        lambda matured: WinModel.fit(matured, WIN_MODEL_FEATURES, categories, parameters),
+        min_wins=inputs.settings.min_training_wins,
+    )
 
 
 @monthly_asset(
@@ -135,8 +139,8 @@ def rolling_origin(inputs: Inputs) -> RollingOrigin:
     group=_GROUP,
     needs=(history_of(FEATURE_TABLE.name), history_of(OUTCOMES.name)),
     kinds=("catboost",),
-    code=(*_CODE, "defs/model"),
-    settings=_SETTINGS,
+    code=(*MODEL_CODE, "defs/model"),
+    settings=MODEL_SETTINGS,
 )
 def backtest_predictions(inputs: Inputs, month: Month) -> Made:
     """Each of the newest matured months predicted by the model that could have been trained before it."""
@@ -150,7 +154,10 @@ def backtest_predictions(inputs: Inputs, month: Month) -> Made:
 def _lost_model(platform: Platform, manifest: Manifest) -> str | None:
     """Why the model of a stored month cannot be used any more; None while the registry has it, or none was trained."""
     version, sha256 = manifest.notes.get("model_version"), manifest.notes.get("model_sha256")
-    if version is None or platform.shared(_VERSIONS, platform.registry.versions).get(str(version)) == sha256:
+    if (
+        version is None
+        or platform.shared("model versions", None, platform.registry.versions).get(str(version)) == sha256
+    ):
         return None
     return f"version {version} is not in the model store {platform.registry.tracking_uri}"
 
@@ -162,17 +169,19 @@ def _lost_model(platform: Platform, manifest: Manifest) -> str | None:
         history_of(FEATURE_TABLE.name),
         history_of(OUTCOMES.name),
         Needs(BACKTEST.name),
+        Needs(LEAKAGE_REPORT.name),
         month_before("win_model"),
     ),
     kinds=("catboost", "mlflow"),
-    code=(*_CODE, "defs/model", "registry"),
-    settings=_SETTINGS,
+    code=(*MODEL_CODE, "defs/model", "registry"),
+    settings=MODEL_SETTINGS,
     lost=_lost_model,
 )
 def win_model(inputs: Inputs, month: Month) -> Made:
     """The model trained on what had matured by the month-end, and the champion from then on.
 
-    It becomes champion when it does better than the champion before it on rows that neither had seen.
+    It becomes champion when it passed the leakage gate and does better than the champion before it on rows that
+    neither had seen.
     """
     origin = rolling_origin(inputs)
     champion = _champion_before(inputs, month)
@@ -225,8 +234,11 @@ def _champion_before(inputs: Inputs, month: Month) -> dict[str, str | None]:
 
 
 def _decide(inputs: Inputs, month: Month, champion: dict[str, str | None], report: BacktestReport) -> PromotionDecision:
-    from crm_assets.modelling.promotion import champion_predictions, decide
+    from crm_assets.modelling.promotion import PromotionDecision, champion_predictions, decide
 
+    failed = inputs.frame(LEAKAGE_REPORT.name, month).filter(pl.col("verdict") == Verdict.FAILED)
+    if failed.height:
+        return PromotionDecision(False, ("it failed the leakage gate", *faults_of(failed)), {})
     version, sha256, trained_at = (champion[name] for name in _CHAMPION)
     if version is None or sha256 is None or trained_at is None:
         return decide(None, report.predictions)
@@ -264,6 +276,3 @@ def _point_alias(inputs: Inputs, month: Month, version: str) -> None:
     """Point the registry's alias at the newest month's champion; a backfill of the past leaves it alone."""
     if month == inputs.last_month and not any(later > month for later in inputs.held(WIN_MODEL.name)):
         inputs.registry.set_champion(version)
-
-
-MODEL_ASSETS = (backtest_predictions, win_model)

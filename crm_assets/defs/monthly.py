@@ -16,11 +16,15 @@ from crm_assets.contracts import Table
 
 if TYPE_CHECKING:
     import narwhals as nw
+    import polars as pl
 
     from crm_assets.defs.inputs import Inputs
     from crm_assets.defs.platform import Platform
     from crm_assets.lake import Manifest
     from crm_assets.lake.lake import DocumentSuffix
+
+SOURCE = "source"
+"""Name of the source itself among the inputs of what is read from it."""
 
 HISTORY_MONTHS = 60
 """How far back an asset reads that learns from history."""
@@ -58,12 +62,14 @@ class Made:
         notes: figures and facts about it, stored in the lake's manifest and shown in Dagster.
         documents: file ending -> content, stored beside the table.
         plots: title -> PNG, shown in Dagster.
+        shown: title -> rows, shown in Dagster as a table.
     """
 
     frame: nw.LazyFrame[Any]
     notes: Mapping[str, Any] = field(default_factory=dict)
     documents: Mapping[DocumentSuffix, bytes] = field(default_factory=dict)
     plots: Mapping[str, bytes] = field(default_factory=dict)
+    shown: Mapping[str, pl.DataFrame] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ class Platform:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._shared: tuple[Hashable, Any] | None = None
+        self._shared: dict[str, tuple[Hashable, Any]] = {}
         self._manifests: dict[tuple[str, Month], Manifest | None] = {}
         self._listener: Callable[[str, Month], None] | None = None
 
@@ -84,9 +84,12 @@ class Platform:
         name = "duckdb" if implementation.is_duckdb() else "spark"
         return open_engine(name, self.settings.duckdb_memory_limit)
 
-    def shared(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What `make` returns, kept until another key is asked for, so that steps of one run share costly work."""
-        if self._shared is None or self._shared[0] != key:
-            self._shared = (key, make())
-        value: T = self._shared[1]
+    def shared(self, kind: str, key: Hashable, make: Callable[[], T]) -> T:
+        """What `make` returns, so that steps of one run share costly work.
+
+        It is kept until the same kind is asked for with another key.
+        """
+        if kind not in self._shared or self._shared[kind][0] != key:
+            self._shared[kind] = (key, make())
+        value: T = self._shared[kind][1]
         return value

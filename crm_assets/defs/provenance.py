@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from crm_assets.calendar import Month
-from crm_assets.defs.monthly import MonthlyAsset
+from crm_assets.defs.monthly import SOURCE, MonthlyAsset
 from crm_assets.defs.platform import Platform
 from crm_assets.lake import Lake, Manifest, Provenance, Stale, judge
-
-SOURCE = "source"
-"""Name among the inputs of the source itself."""
 
 DOCUMENTS = "documents"
 """Note that lists the documents stored beside a table."""

@@ -6,7 +6,7 @@ Figures are made without pyplot, so nothing is kept or shared between threads, a
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_BLUE, _GREY, _LIGHT = "#1f5a93", "#6b7280", "#d9dde3"
+_BLUE, _GREY, _LIGHT, _RED = "#1f5a93", "#6b7280", "#d9dde3", "#c0392b"
 _SHOWN_FEATURES = 15
 
 
@@ -107,8 +107,43 @@ def score_histogram(probability: ArrayLike, title: str = "Scores of the book") -
     return figure
 
 
+def separation(
+    names: Sequence[str], probes: Sequence[str], measured: ArrayLike, limit: ArrayLike, title: str = "Separation"
+) -> Figure:
+    """For each probe the 15 features that come closest to its limit: a dot for the AUC, a line for the limit.
+
+    Args:
+        names, probes: feature and probe of each point.
+        measured, limit: its AUC and the largest one that passes, shape (n,).
+    """
+    from matplotlib.figure import Figure
+
+    aucs, limits = np.asarray(measured, dtype=np.float64), np.asarray(limit, dtype=np.float64)
+    panels = list(dict.fromkeys(probes))
+    figure = Figure(figsize=(10, 4.8), layout="constrained")
+    figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+    for number, probe in enumerate(panels, start=1):
+        axes = figure.add_subplot(1, len(panels), number)
+        inside = np.flatnonzero(np.asarray(probes) == probe)
+        shown = inside[np.argsort((limits - aucs)[inside], kind="stable")][:_SHOWN_FEATURES]
+        at = np.arange(shown.size)
+        failed = aucs[shown] > limits[shown]
+        axes.scatter(aucs[shown], at, c=np.where(failed, _RED, _BLUE).tolist(), s=28, zorder=3)
+        axes.scatter(limits[shown], at, marker="|", color="black", s=120, zorder=2)
+        axes.set_yticks(at, [names[index] for index in shown], fontsize=8)
+        axes.invert_yaxis()
+        axes.set_xlim(0.45, 1.02)
+        axes.set_title(probe, fontsize=10, loc="left")
+        axes.set_xlabel("AUC within the month; | is the limit, red is too good", fontsize=9)
+        axes.tick_params(axis="y", length=0)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(color=_LIGHT, linewidth=0.6, axis="x")
+        axes.set_axisbelow(True)
+    return figure
+
+
 def png(figure: Figure) -> bytes:
-    """The figure as a PNG of 600 by 400 pixels; equal figures give equal bytes."""
+    """The figure as a PNG of 100 pixels per inch; equal figures give equal bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100)
     return buffer.getvalue()

@@ -107,7 +107,7 @@ class WinModel:
         categorical: Sequence[str],
         parameters: TrainingParameters | None = None,
     ) -> Self:
-        """Train on matured rows; the order of `rows` does not matter.
+        """Train on matured rows; neither their order nor their ids matter.
 
         Args:
             rows: (n, columns) frame with `opportunity_id`, `snapshot_month`, `outcome` and the features; one row per
@@ -127,7 +127,8 @@ class WinModel:
         censored = int(rows["outcome"].isna().sum())
         if censored:
             raise QualityError(f"{censored} training rows have no outcome yet: leave censored rows out of the training")
-        ordered = rows.sort_values(KEY, kind="stable")
+        # By what they say and not by their ids: CatBoost's random draws go by the order of rows.
+        ordered = rows.sort_values(["snapshot_month", *features, "outcome"], kind="stable")
         won = label(ordered)
         if len(set(won)) < 2:
             raise QualityError(

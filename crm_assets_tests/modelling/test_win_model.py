@@ -38,6 +38,8 @@ def test_probabilities_are_float64_between_0_and_1_and_tell_wins_apart(model: Wi
 def test_equal_fits_are_equal_files(model: WinModel, rows: pd.DataFrame, tmp_path: Path) -> None:
     again = WinModel.fit(rows.sample(frac=1, random_state=1), model.features, model.categorical, model.parameters)
     assert again.sha256 == model.sha256
+    renamed = rows.assign(opportunity_id=[f"{number:05d}" for number in range(len(rows), 0, -1)])
+    assert WinModel.fit(renamed, model.features, model.categorical, model.parameters).sha256 == model.sha256
     model.save(tmp_path / "model.cbm")
     assert WinModel.load(tmp_path / "model.cbm").sha256 == model.sha256
     assert hashlib.sha256((tmp_path / "model.cbm").read_bytes()).hexdigest() == model.sha256

@@ -1,0 +1,145 @@
+"""The leakage gate of each month: whether its features and its training use only what was known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import narwhals as nw
+import polars as pl
+
+from crm_assets.calendar import Month
+from crm_assets.defs.inputs import Inputs
+from crm_assets.defs.model import MODEL_CODE, MODEL_SETTINGS, rolling_origin, training_over
+from crm_assets.defs.monthly import Made, Needs, history_of, month_before, monthly_asset
+from crm_assets.errors import LakeError
+from crm_assets.features.registry import FEATURE_TABLE, WIN_MODEL_FEATURES
+from crm_assets.history.closings import DAILY_CLOSINGS
+from crm_assets.history.outcomes import OUTCOMES
+from crm_assets.leakage.finding import LEAKAGE_REPORT, Finding, Probe, Verdict, faults_of, report, worst
+
+if TYPE_CHECKING:
+    from crm_assets.defs.platform import Platform
+    from crm_assets.leakage.worlds import World
+    from crm_assets.settings import Settings
+    from crm_assets.sources import Source
+
+
+def world_of(source: Source, settings: Settings, month: Month) -> World:
+    """What the source gives for a month, for the probes to change."""
+    from crm_assets.leakage.worlds import World
+
+    tables = {name: rows.collect() for name, rows in source.tables(month).items()}
+    return World(tables, month, source.exported_on, settings.extract_days_late)
+
+
+def probed_features(
+    parts: Platform | Inputs, month: Month, stored: Callable[[], pl.DataFrame], fingerprint: str
+) -> list[Finding]:
+    """The probes that make a month's features anew in other worlds; the check on the features and the report share it.
+
+    Args:
+        parts: source, settings and what is shared within the run.
+        month: whose features.
+        stored: reads them.
+        fingerprint: their content hash.
+    """
+    from crm_assets.leakage.gate import feature_findings
+
+    kept: dict[tuple[Month, str], list[Finding]] = parts.shared("probed features", None, dict)
+    key = (month, fingerprint)
+    if key not in kept:
+        world = world_of(parts.source, parts.settings, month)
+        kept[key] = feature_findings(world, stored(), seed=parts.settings.seed)
+    return kept[key]
+
+
+@monthly_asset(
+    LEAKAGE_REPORT,
+    group="model",
+    needs=(
+        history_of(FEATURE_TABLE.name),
+        history_of(OUTCOMES.name),
+        month_before(DAILY_CLOSINGS.name),
+        Needs("raw/sales_pipeline"),
+    ),
+    kinds=("parquet",),
+    code=(*MODEL_CODE, "leakage", "defs/leakage"),
+    settings=MODEL_SETTINGS,
+)
+def leakage_report(inputs: Inputs, month: Month) -> Made:
+    """Probes of the month's features and training: whether anything that was not known by then has a hand in them.
+
+    A model whose month fails one of them is never made champion.
+    """
+    landed_from, now = inputs.made_from_source("raw/sales_pipeline", month), inputs.source.fingerprint(month)
+    if landed_from != now:
+        raise LakeError(
+            f"the source holds other data for {month} than the lake's raw tables were made of, so its features cannot "
+            f"be probed: make the month again with --months {month}"
+        )
+    stored = inputs.fingerprint(FEATURE_TABLE.name, month)
+    findings = [*probed_features(inputs, month, lambda: inputs.frame(FEATURE_TABLE.name, month), stored)]
+    findings += _by_outcome(inputs, month)
+    findings += _of_training(inputs, month)
+    rows = report(findings, str(month))
+    counts = {
+        f"probes_{verdict.replace(' ', '_')}": rows.filter(pl.col("verdict") == verdict).height for verdict in Verdict
+    }
+    return Made(
+        nw.from_native(rows.lazy()),
+        notes={**counts, "faults": faults_of(rows)},
+        plots=_plots(rows),
+        shown={"probes": shown_probes(rows)},
+    )
+
+
+def _plots(rows: pl.DataFrame) -> dict[str, bytes]:
+    from crm_assets.modelling import plots
+
+    measured = rows.filter(pl.col("measured").is_not_null() & (pl.col("probe") != Probe.MISSINGNESS))
+    if measured.is_empty():
+        return {}
+    names, probes, aucs, limits = (measured[name].to_list() for name in ("column", "probe", "measured", "limit"))
+    figure = plots.separation(names, probes, aucs, limits)
+    return {"separation": plots.png(figure)}
+
+
+def shown_probes(rows: pl.DataFrame) -> pl.DataFrame:
+    """What people should look at of a leakage report."""
+    return worst(rows).select("probe", "verdict", "examined_month", "table", "column", "detail")
+
+
+def _by_outcome(inputs: Inputs, month: Month) -> list[Finding]:
+    """The newest book whose outcomes are known, each feature against what became of it."""
+    from crm_assets.leakage.gate import outcome_findings
+
+    if len(inputs.months(FEATURE_TABLE.name, month)) < 2:
+        return []
+    before = month.previous
+    return outcome_findings(
+        inputs.frame(FEATURE_TABLE.name, before),
+        inputs.frame(DAILY_CLOSINGS.name, before),
+        inputs.frame(OUTCOMES.name, month),
+    )
+
+
+def _of_training(inputs: Inputs, month: Month) -> list[Finding]:
+    from crm_assets.leakage.training import training_findings
+
+    origin = rolling_origin(inputs)
+    too_little = origin.too_little(month)
+    if too_little:
+        return [Finding(Probe.LATER_ROWS, str(month), "scores", "probability", Verdict.NOT_RUN, too_little)]
+    return training_findings(
+        origin,
+        lambda rows: training_over(inputs, rows),
+        origin.rows,
+        inputs.history(OUTCOMES.name, month).to_pandas(),
+        month,
+        features=WIN_MODEL_FEATURES,
+        seed=inputs.settings.seed,
+    )
+
+
+LEAKAGE_ASSETS = (leakage_report,)
