@@ -25,6 +25,7 @@ Exit codes:
   1  something failed  5  too much of the data is bad
   2  wrong settings    6  the model registry cannot be used
   3  wrong source      7  the month cannot be monitored
+  8  the future leaks in, or a stored month is not what its inputs give
 """
 
 _SOURCE = click.option(
@@ -109,6 +110,39 @@ def scores(source: str | None, month: str | None, top: int, as_json: bool) -> No
         click.echo(json.dumps({"month": str(chosen), "scores": rows.to_dicts()}, default=str))
     else:
         print_scores(rows.head(top), f"Open pipeline at the end of {chosen}: {rows.height} opportunities")
+
+
+@main.command(epilog=f"Example: crm-assets leakage --source exports/crm --months 2017-01:2017-12{EXIT_CODES}")
+@_SOURCE
+@click.option("--months", metavar="A:B", help="Months to probe, both ends included; all the source has by default.")
+@click.option(
+    "--plot", type=click.Path(path_type=Path, dir_okay=False), help="PNG to draw the newest month's probes in."
+)
+@_JSON
+@_verb
+def leakage(source: str | None, months: str | None, plot: Path | None, as_json: bool) -> None:
+    """Probe features and training of every month for knowledge of the future, without storing anything."""
+    from crm_assets.audit import audit, plotted, print_report
+    from crm_assets.calendar import parse_months
+    from crm_assets.errors import LeakageError
+    from crm_assets.leakage.finding import faults_of
+    from crm_assets.settings import load_settings
+
+    settings = load_settings(source_url=source)
+    told = audit(
+        settings,
+        parse_months(months) if months else None,
+        lambda month: None if as_json else click.echo(f"probing {month}", err=True),
+    )
+    if plot:
+        plot.write_bytes(plotted(told))
+    faults = faults_of(told)
+    if as_json:
+        click.echo(json.dumps({"passed": not faults, "faults": faults, "probes": told.to_dicts()}))
+    else:
+        print_report(told)
+    if faults:
+        sys.exit(LeakageError.exit_code)
 
 
 @main.command(

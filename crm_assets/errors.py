@@ -37,3 +37,9 @@ class RegistryError(CrmAssetsError):
     """The model store cannot be reached, or lacks a model that the lake refers to."""
 
     exit_code = 6
+
+
+class LeakageError(CrmAssetsError):
+    """Features, a model or a stored month know or hold what they should not."""
+
+    exit_code = 8

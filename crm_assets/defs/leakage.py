@@ -133,7 +133,7 @@ def _of_training(inputs: Inputs, month: Month) -> list[Finding]:
         return [Finding(Probe.LATER_ROWS, str(month), "scores", "probability", Verdict.NOT_RUN, too_little)]
     return training_findings(
         origin,
-        lambda rows: training_over(inputs, rows),
+        lambda rows: training_over(inputs.settings, rows),
         origin.rows,
         inputs.history(OUTCOMES.name, month).to_pandas(),
         month,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from crm_assets.modelling.backtest import BacktestReport, RollingOrigin
     from crm_assets.modelling.promotion import PromotionDecision
     from crm_assets.modelling.win_model import TrainingParameters
+    from crm_assets.settings import Settings
 
 _GROUP = "model"
 MODEL_CODE = ("history", "engines", "features", "modelling")
@@ -100,11 +101,11 @@ def training_rows(inputs: Inputs, month: Month) -> pl.DataFrame:
     )
 
 
-def training_parameters(inputs: Inputs) -> TrainingParameters:
+def training_parameters(settings: Settings) -> TrainingParameters:
     """What the settings say about training."""
     from crm_assets.modelling.win_model import TrainingParameters
 
-    return TrainingParameters(iterations=inputs.settings.catboost_iterations, seed=inputs.settings.seed)
+    return TrainingParameters(iterations=settings.catboost_iterations, seed=settings.seed)
 
 
 def rolling_origin(inputs: Inputs) -> RollingOrigin:
@@ -116,21 +117,23 @@ def rolling_origin(inputs: Inputs) -> RollingOrigin:
         for month in inputs.months(name, last)
     )
 
-    key = (made_from, training_parameters(inputs), inputs.settings.min_training_wins)
-    return inputs.shared("rolling origin", key, lambda: training_over(inputs, training_rows(inputs, last).to_pandas()))
+    key = (made_from, training_parameters(inputs.settings), inputs.settings.min_training_wins)
+    return inputs.shared(
+        "rolling origin", key, lambda: training_over(inputs.settings, training_rows(inputs, last).to_pandas())
+    )
 
 
-def training_over(inputs: Inputs, rows: pd.DataFrame) -> RollingOrigin:
+def training_over(settings: Settings, rows: pd.DataFrame) -> RollingOrigin:
     """The rolling-origin training of the win model over these rows."""
     from crm_assets.modelling.backtest import RollingOrigin
     from crm_assets.modelling.win_model import WinModel
 
-    parameters = training_parameters(inputs)
+    parameters = training_parameters(settings)
     categories = [name for name in WIN_MODEL_FEATURES if name in CATEGORICAL]
     return RollingOrigin(
         rows,
         lambda matured: WinModel.fit(matured, WIN_MODEL_FEATURES, categories, parameters),
-        min_wins=inputs.settings.min_training_wins,
+        min_wins=settings.min_training_wins,
     )
 
 

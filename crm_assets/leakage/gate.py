@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import polars as pl
 
 from crm_assets.calendar import Month
@@ -10,7 +12,7 @@ from crm_assets.leakage.finding import Finding, Probe, Verdict
 from crm_assets.leakage.identity import Difference, differences
 from crm_assets.leakage.rebuild import Rebuild, rebuilt
 from crm_assets.leakage.separation import separations
-from crm_assets.leakage.worlds import World, another_future, irrelevant, truncated
+from crm_assets.leakage.worlds import World, another_future, irrelevant, other_ids, truncated
 
 _KEY = list(FEATURE_TABLE.key)
 
@@ -37,12 +39,17 @@ def feature_findings(
         (Probe.ANOTHER_FUTURE, another_future(world, book, seed)),
     ):
         found += _compared(probe, world.month, rebuild(other).features, made.features)
-    shuffled, old_ids = irrelevant(world, seed)
-    named_back = rebuild(shuffled).features.with_columns(
-        pl.col("opportunity_id").replace_strict(old_ids, default=pl.col("opportunity_id"), return_dtype=pl.String())
-    )
-    found += _compared(Probe.IRRELEVANCE, world.month, named_back.sort(_KEY), made.features)
+    renamed = other_ids([world], seed)
+    shuffled = named_back(rebuild(irrelevant(world, renamed, seed)).features, renamed)
+    found += _compared(Probe.IRRELEVANCE, world.month, shuffled, made.features)
     return found
+
+
+def named_back(rows: pl.DataFrame, renamed: Mapping[str, str]) -> pl.DataFrame:
+    """The rows under the ids they had before `renamed` (old id -> new id), sorted by them."""
+    old = {new: before for before, new in renamed.items()}
+    ids = pl.col("opportunity_id").replace_strict(old, default=pl.col("opportunity_id"), return_dtype=pl.String())
+    return rows.with_columns(ids).sort(_KEY)
 
 
 def outcome_findings(features: pl.DataFrame, closings: pl.DataFrame, outcomes: pl.DataFrame) -> list[Finding]:

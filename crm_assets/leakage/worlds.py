@@ -6,7 +6,7 @@ one late export or an extract that may have been taken some days late, with `tak
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
@@ -138,21 +138,28 @@ def another_future(world: World, book: pl.Series, seed: int) -> World:
     return world.with_pipeline(frame.with_columns(changes))
 
 
-def irrelevant(world: World, seed: int) -> tuple[World, dict[str, str]]:
-    """The source with later rows appended, ids renamed and rows shuffled; and new id -> old id.
+def other_ids(worlds: Iterable[World], seed: int) -> dict[str, str]:
+    """Old id -> new id of every opportunity, in an order that has nothing to do with the old one."""
+    pipelines = [world.pipeline["opportunity_id"].drop_nulls() for world in worlds]
+    ids = pl.concat(pipelines).unique(maintain_order=True).to_list()
+    numbers = np.random.default_rng(seed).permutation(len(ids))
+    return dict(zip(ids, (f"{number:012d}" for number in numbers), strict=True))
+
+
+def irrelevant(world: World, renamed: Mapping[str, str], seed: int) -> World:
+    """The source with later rows appended, ids renamed and rows shuffled.
 
     Args:
         world: as the source has it.
+        renamed: old id -> new id.
         seed: of the random draws.
     """
     random = np.random.default_rng(seed)
-    ids = world.pipeline["opportunity_id"].drop_nulls().unique(maintain_order=True).to_list()
-    renamed = dict(zip(ids, (f"{number:012d}" for number in random.permutation(len(ids))), strict=True))
     pipeline = world.pipeline.with_columns(
         pl.col("opportunity_id").replace_strict(renamed, default=None, return_dtype=pl.String())
     )
     days = (world.taken_on - world.month.end).days
-    if days > 0 and ids:
+    if days > 0 and pipeline.height:
         count = max(1, int(_APPENDED_SHARE * pipeline.height))
         late = pipeline.sample(count, with_replacement=True, seed=seed).with_columns(
             opportunity_id=pl.format("later-{}", pl.int_range(pl.len())),
@@ -164,4 +171,4 @@ def irrelevant(world: World, seed: int) -> tuple[World, dict[str, str]]:
         )
         pipeline = pl.concat([pipeline, late.select(pipeline.columns)])
     shuffled = pipeline.sample(fraction=1, shuffle=True, seed=seed)
-    return world.with_pipeline(shuffled), {new: old for old, new in renamed.items()}
+    return world.with_pipeline(shuffled)

@@ -1,0 +1,155 @@
+"""Every probe over every month of a source, and the newest model trained anew in other worlds."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import narwhals as nw
+import numpy as np
+import polars as pl
+
+from crm_assets.calendar import Month
+from crm_assets.errors import QualityError
+from crm_assets.history.outcomes import OUTCOMES, outcomes
+from crm_assets.leakage.finding import Finding, Probe, Verdict
+from crm_assets.leakage.gate import feature_findings, outcome_findings
+from crm_assets.leakage.rebuild import Rebuild, Rebuilt, rebuilt
+from crm_assets.leakage.training import TOLERANCE, Train, training_findings
+from crm_assets.leakage.worlds import World, another_future, irrelevant, other_ids, truncated
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_KEY = ["opportunity_id", "snapshot_month"]
+
+
+def history_findings(
+    worlds: Sequence[World],
+    train: Train,
+    *,
+    features: Sequence[str],
+    seed: int,
+    rebuild: Rebuild = rebuilt,
+    progress: Callable[[Month], None] = lambda month: None,
+) -> Iterator[Finding]:
+    """Probe the features and the training of every month.
+
+    Args:
+        worlds: what the source gives for each month, months in order and without a gap.
+        train: the training to be probed.
+        features: columns the model reads.
+        seed: of the other worlds.
+        rebuild: makes a month's tables.
+        progress: told each month before it is probed.
+    """
+    made: list[Rebuilt] = []
+    matured: list[pl.DataFrame] = []
+    for world in worlds:
+        progress(world.month)
+        made.append(rebuild(world))
+        yield from feature_findings(world, seed=seed, rebuild=rebuild)
+        if len(made) > 1:
+            matured.append(_outcomes(made[-2], made[-1]))
+            yield from outcome_findings(made[-2].features, made[-2].closings, matured[-1])
+    rows = _rows(made, matured)
+    training, told = train(rows), pl.concat(matured) if matured else pl.DataFrame(schema=OUTCOMES.polars_schema())
+    for world in worlds:
+        yield from _of_month(
+            world.month,
+            lambda month: training_findings(
+                training, train, rows, told.to_pandas(), month, features=features, seed=seed
+            ),
+        )
+    book = made[-1].snapshots.filter("in_book")["opportunity_id"]
+
+    def scores_of(changed: Sequence[World]) -> dict[str, float]:
+        months = [rebuild(world) for world in changed]
+        told = [_outcomes(before, after) for before, after in itertools.pairwise(months)]
+        return _scores(train, _rows(months, told), changed[-1].month)
+
+    yield from _of_month(
+        worlds[-1].month,
+        lambda month: _scores_in_other_worlds(worlds, book, scores_of, _scores(train, rows, month), seed),
+    )
+
+
+def _of_month(month: Month, probe: Callable[[Month], list[Finding]]) -> list[Finding]:
+    """What the probe finds; that it was not run, where too little had matured to train."""
+    try:
+        return probe(month)
+    except QualityError as error:
+        return [Finding(Probe.LATER_ROWS, str(month), "scores", "probability", Verdict.NOT_RUN, str(error))]
+
+
+def _outcomes(previous: Rebuilt, current: Rebuilt) -> pl.DataFrame:
+    found: nw.LazyFrame[Any] = outcomes(
+        nw.from_native(previous.snapshots.lazy()), nw.from_native(current.snapshots.lazy())
+    )
+    native: pl.LazyFrame = found.to_native()
+    return native.collect().cast(dict(OUTCOMES.polars_schema()))  # type: ignore[arg-type]  # a schema is a mapping
+
+
+def _rows(made: Sequence[Rebuilt], matured: Sequence[pl.DataFrame]) -> pd.DataFrame:
+    features = pl.concat([month.features for month in made])
+    known = pl.concat([rows.select(*_KEY, "outcome") for rows in matured] or [_no_outcomes()])
+    return features.join(known, on=_KEY, how="left", maintain_order="left").to_pandas()
+
+
+def _no_outcomes() -> pl.DataFrame:
+    return pl.DataFrame(schema={name: pl.String() for name in (*_KEY, "outcome")})
+
+
+def _scores_in_other_worlds(
+    worlds: Sequence[World],
+    book: pl.Series,
+    scores_of: Callable[[Sequence[World]], dict[str, float]],
+    expected: Mapping[str, float],
+    seed: int,
+) -> list[Finding]:
+    """The newest book's scores, by a model that was trained anew on a history made anew in each other world.
+
+    One late export is changed for all of its months; of extracts only the newest, because the older ones were true.
+    """
+    last = worlds[-1]
+    ids = other_ids(worlds, seed)
+
+    def everywhere(change: Callable[[World], World]) -> list[World]:
+        if last.exported_on is None:
+            return [*worlds[:-1], change(last)]
+        tables = change(last).tables
+        return [World(tables, world.month, world.exported_on, world.days_late) for world in worlds]
+
+    cut_off = scores_of(everywhere(lambda world: truncated(world, book)))
+    otherwise = scores_of(everywhere(lambda world: another_future(world, book, seed)))
+    renamed = scores_of([irrelevant(world, ids, seed) for world in worlds])
+    shuffled = {old: renamed[new] for old, new in ids.items() if new in renamed}
+    return [
+        _compared(probe, last.month, found, expected)
+        for probe, found in (
+            (Probe.TRUNCATION, cut_off),
+            (Probe.ANOTHER_FUTURE, otherwise),
+            (Probe.IRRELEVANCE, shuffled),
+        )
+    ]
+
+
+def _scores(train: Train, rows: pd.DataFrame, month: Month) -> dict[str, float]:
+    book = rows[rows["snapshot_month"] == str(month)]
+    return dict(zip(book["opportunity_id"], train(rows).model_for(month).predict(book).tolist(), strict=True))
+
+
+def _compared(probe: Probe, month: Month, found: Mapping[str, float], expected: Mapping[str, float]) -> Finding:
+    where = (probe, str(month), "scores", "probability")
+    if found.keys() != expected.keys():
+        told = f"{len(expected.keys() ^ found.keys())} opportunities are scored in one world and not in the other"
+        return Finding(*where, Verdict.FAILED, told, rows=len(expected.keys() ^ found.keys()))
+    names = list(expected)
+    gap = np.abs(np.array([found[name] - expected[name] for name in names]))
+    moved = int((gap > TOLERANCE).sum())
+    if not moved:
+        return Finding(*where, Verdict.PASSED, f"{len(names)} scores of a model trained anew are the same", rows=0)
+    worst = names[int(gap.argmax())]
+    told = f"{moved} of {len(names)} scores change, that of {worst} from {expected[worst]:.6f} to {found[worst]:.6f}"
+    return Finding(*where, Verdict.FAILED, told, rows=moved)
