@@ -1,0 +1,117 @@
+"""Every planted leak is caught and named; the honest build passes everything."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from crm_assets.calendar import Month
+from crm_assets.leakage.finding import Finding, Probe, faults_of, report
+from crm_assets.leakage.gate import feature_findings
+from crm_assets.leakage.training import training_findings
+from crm_assets.leakage.whole_history import history_findings
+from crm_assets.leakage.worlds import World
+from crm_assets_tests.leakage.planted import (
+    LEAKY_FEATURES,
+    LEAKY_TRAININGS,
+    encoded_on_all_months,
+    future_close_value,
+    honest_training,
+)
+from crm_assets_tests.leakage.rows import rows_and_outcomes
+
+SOURCES = ("extract_worlds", "late_worlds", "real_worlds")
+READ = ["age_days", "sales_agent"]
+
+
+def failed(findings: list[Finding]) -> list[tuple[Probe, str, str]]:
+    return [(found.probe, found.table, found.column) for found in findings if found.failed]
+
+
+@pytest.mark.parametrize("leak", LEAKY_FEATURES)
+@pytest.mark.parametrize("source", ["late_worlds", "real_worlds"])
+@pytest.mark.parametrize("month", [Month(2017, 4), Month(2017, 9)], ids=str)
+def test_a_leaky_feature_is_caught_and_named(
+    request: pytest.FixtureRequest, source: str, leak: str, month: Month
+) -> None:
+    worlds: list[World] = request.getfixturevalue(source)
+    world = next(world for world in worlds if world.month == month)
+    rebuild, column = LEAKY_FEATURES[leak]
+    findings = feature_findings(world, seed=7, rebuild=rebuild)
+    assert {(table, name) for _, table, name in failed(findings)} == {("opportunity_features", column)}
+    assert Probe.ANOTHER_FUTURE in {probe for probe, _, _ in failed(findings)}
+    (told, *_) = faults_of(report(findings, str(month)))
+    assert told.startswith(f"opportunity_features.{column} of {month} fails the probe ")
+
+
+def test_a_feature_that_is_stored_otherwise_than_defined_is_caught(late_worlds: list[World]) -> None:
+    """As when an asset adds a column that the definitions do not know, or changes one."""
+    from crm_assets.leakage.rebuild import rebuilt
+
+    world = late_worlds[8]
+    stored = rebuilt(world).features
+    assert failed(feature_findings(world, stored, seed=7)) == []
+    age = stored["age_days"].scatter(3, stored["age_days"][3] + 1)
+    assert failed(feature_findings(world, stored.with_columns(age), seed=7)) == [
+        (Probe.STORED, "opportunity_features", "age_days")
+    ]
+    assert failed(feature_findings(world, stored[1:], seed=7)) == [(Probe.STORED, "opportunity_features", "*")]
+
+
+@pytest.mark.parametrize("leak", LEAKY_TRAININGS)
+@pytest.mark.parametrize("source", ["extract_worlds", "late_worlds", "real_worlds"])
+def test_a_leaky_training_is_caught(request: pytest.FixtureRequest, source: str, leak: str) -> None:
+    rows, outcomes = rows_and_outcomes(request.getfixturevalue(source))
+    train, month = LEAKY_TRAININGS[leak], Month(2017, 9)
+    findings = training_findings(train(rows), train, rows, outcomes, month, features=READ, seed=7)
+    assert Probe.LATER_ROWS in {probe for probe, _, _ in failed(findings)}
+    if leak != "encoder fitted on all months":
+        assert {Probe.CUT_OFF, Probe.BOTH_SIDES} <= {probe for probe, _, _ in failed(findings)}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("month", [Month(2017, 6), Month(2017, 9), Month(2017, 12)], ids=str)
+def test_an_honest_training_passes(request: pytest.FixtureRequest, source: str, month: Month) -> None:
+    rows, outcomes = rows_and_outcomes(request.getfixturevalue(source))
+    train = honest_training
+    findings = training_findings(train(rows), train, rows, outcomes, month, features=READ, seed=7)
+    assert failed(findings) == []
+    assert {found.probe for found in findings} == {Probe.CUT_OFF, Probe.BOTH_SIDES, Probe.LATER_ROWS}
+
+
+def test_outcomes_that_were_changed_are_caught(late_worlds: list[World]) -> None:
+    rows, outcomes = rows_and_outcomes(late_worlds)
+    first = rows.index[(rows["snapshot_month"] == "2017-05") & (rows["outcome"] == "open")][0]
+    changed = rows.assign(outcome=rows["outcome"].where(rows.index != first, "won"))
+    findings = training_findings(
+        honest_training(changed), honest_training, changed, outcomes, Month(2017, 9), features=READ, seed=7
+    )
+    assert [(found.probe, found.column, found.rows) for found in findings if found.failed] == [
+        (Probe.CUT_OFF, "outcome", 1)
+    ]
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_the_honest_build_passes_everything(request: pytest.FixtureRequest, source: str) -> None:
+    worlds: list[World] = request.getfixturevalue(source)
+    findings = list(history_findings(worlds, honest_training, features=READ, seed=7))
+    assert failed(findings) == []
+    told = pd.DataFrame([(str(found.probe), found.table) for found in findings]).drop_duplicates()
+    assert {*told[0]} >= {str(probe) for probe in Probe if probe not in {Probe.STORED, Probe.MISSINGNESS}}
+    assert [
+        (found.probe, found.month) for found in findings if found.table == "scores" and "trained anew" in found.detail
+    ] == [(probe, "2017-12") for probe in (Probe.TRUNCATION, Probe.ANOTHER_FUTURE, Probe.IRRELEVANCE)]
+
+
+def test_scores_of_a_leaky_feature_differ_in_other_worlds(late_worlds: list[World]) -> None:
+    findings = history_findings(late_worlds[:12], encoded_on_all_months, features=READ, seed=7)
+    assert (Probe.LATER_ROWS, "scores", "probability") in failed(list(findings))
+
+
+@pytest.mark.parametrize("source", ["late_worlds", "real_worlds"])
+def test_single_features_that_are_too_good_are_caught(request: pytest.FixtureRequest, source: str) -> None:
+    worlds: list[World] = request.getfixturevalue(source)
+    train = honest_training
+    findings = list(history_findings(worlds, train, features=READ, seed=7, rebuild=future_close_value))
+    probes = {probe for probe, _, column in failed(findings) if column == "close_value"}
+    assert {Probe.WON_FROM_LOST, Probe.MISSINGNESS, Probe.ANOTHER_FUTURE} <= probes
