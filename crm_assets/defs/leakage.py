@@ -66,6 +66,7 @@ def probed_features(
     kinds=("parquet",),
     code=(*MODEL_CODE, "leakage", "defs/leakage"),
     settings=MODEL_SETTINGS,
+    probes_source=True,
 )
 def leakage_report(inputs: Inputs, month: Month) -> Made:
     """Probes of the month's features and training: whether anything that was not known by then has a hand in them.

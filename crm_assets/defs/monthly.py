@@ -87,6 +87,7 @@ class MonthlyAsset:
         code: modules whose source decides its content.
         settings: names of the settings that shape its content.
         source_fingerprint: whether it is read from the source, so that a change there makes it stale.
+        probes_source: whether it reads the source besides other assets, so that it cannot be made from the lake alone.
         lost: tells why what a stored month stands for outside the lake is gone; None while it is there.
     """
 
@@ -100,6 +101,7 @@ class MonthlyAsset:
     code: tuple[str, ...]
     settings: tuple[str, ...] = ()
     source_fingerprint: bool = False
+    probes_source: bool = False
     lost: Callable[[Platform, Manifest], str | None] | None = None
 
     @property
@@ -121,6 +123,7 @@ def monthly_asset(
     kinds: Sequence[str],
     code: Sequence[str],
     settings: Sequence[str] = (),
+    probes_source: bool = False,
     lost: Callable[[Platform, Manifest], str | None] | None = None,
 ) -> Callable[[Callable[[Inputs, Month], Made]], MonthlyAsset]:
     """Declare the decorated function as the asset that makes `table`; its docstring is the asset's description."""
@@ -136,6 +139,7 @@ def monthly_asset(
             kinds=frozenset(kinds),
             code=tuple(code),
             settings=tuple(settings),
+            probes_source=probes_source,
             lost=lost,
         )
 

@@ -26,6 +26,7 @@ from crm_assets.contracts import Table
 from crm_assets.errors import LakeError
 from crm_assets.lake.enforcement import checked_rows, fitted_to
 from crm_assets.lake.manifest import Manifest, Provenance, Scalar
+from crm_assets.lake.overlay import Overlay
 from crm_assets.storage import MissingError, Storage, open_storage, sha256_of
 
 MARKER = "LAKE.json"
@@ -84,6 +85,10 @@ class Lake:
         # Read back, in case two processes with different sources started the lake at once.
         _check_marker(storage, source)
         return cls(storage)
+
+    def beside(self, folder: Path) -> Lake:
+        """A lake that reads this one and writes to `folder`: what is written there takes the place of what is here."""
+        return Lake(Overlay(self._storage, open_storage(str(folder), create=True)))
 
     def write_table(
         self,

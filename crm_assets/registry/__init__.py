@@ -137,11 +137,11 @@ class Registry:
         """
         with self._failures_told("log a model version"):
             client, all_tags = self._client, {**tags, MONTH_TAG: str(month), SHA256_TAG: model.sha256}
-            for version in self._versions():
-                if (version.tags.get(MONTH_TAG), version.tags.get(SHA256_TAG)) == (str(month), model.sha256):
-                    for name, value in tags.items():
-                        client.set_model_version_tag(self.model_name, version.version, name, value)
-                    return self._reference(version)
+            logged = self._logged(model, month)
+            if logged is not None:
+                for name, value in tags.items():
+                    client.set_model_version_tag(self.model_name, logged.version, name, value)
+                return logged
             experiment = self._experiment()
             run_id = client.create_run(experiment, run_name=str(month), tags=all_tags).info.run_id
             status = "FAILED"
@@ -179,6 +179,13 @@ class Registry:
     def is_there(self) -> bool:
         """Whether there is a store; a server is taken to be there, and a SQLite file is made on first use."""
         return self._database is None or self._database.exists()
+
+    def _logged(self, model: WinModel, month: Month) -> ModelReference | None:
+        """The version of the month that is this model, if there is one."""
+        for version in self._versions():
+            if (version.tags.get(MONTH_TAG), version.tags.get(SHA256_TAG)) == (str(month), model.sha256):
+                return self._reference(version)
+        return None
 
     def _versions(self) -> list[ModelVersion]:
         found: list[ModelVersion] = []
@@ -325,6 +332,19 @@ class Registry:
         if self._database is not None:
             return f"Check that {self._database} and its folder can be written, or set {_SETTING} to another store."
         return f"Check that the MLflow server runs and allows this host, or set {_SETTING} to another store."
+
+
+class ReadOnlyRegistry(Registry):
+    """A registry that logs nothing and moves no alias: what it is asked to log it looks up."""
+
+    def log_version(self, model: WinModel, *, month: Month, **_: object) -> ModelReference:
+        """The version of the month that is this model; version `not registered` when there is none."""
+        with self._failures_told("look up versions"):
+            found = self._logged(model, month)
+        return found or ModelReference(self.model_name, "not registered", "", month, model.sha256)
+
+    def set_champion(self, version: str) -> None:
+        """Nothing: the alias stays."""
 
 
 def _check_database(path: Path) -> None:

@@ -39,7 +39,7 @@ def test_snapshots_are_monotone(lives: list[Life], late: bool) -> None:
 @given(some_lives(), st.booleans())
 def test_book_and_closings_are_all_that_was_engaged(lives: list[Life], late: bool) -> None:
     for tables in history(lives, late=late):
-        closed = tables.closings["won"].sum() + tables.closings["lost"].sum()
+        closed = tables.closings.select((pl.col("won") + pl.col("lost")).sum()).item()
         engaged = sum(1 for life in lives if life.engaged and life.engaged <= tables.month.end)
         assert tables.book.height + closed == engaged
 
