@@ -8,14 +8,14 @@ import pandas as pd
 import pytest
 
 from crm_assets.modelling.plots import png
-from crm_assets.monitoring.drift_columns import COLUMN_TABLE, no_columns
+from crm_assets.monitoring.drift_columns import DRIFT, no_columns
 from crm_assets.monitoring.plots import psi_by_column, psi_by_month
 
 
 def columns() -> pd.DataFrame:
     rows = [("a", 0.02, False), ("b", 14.0, True), ("c", 0.3, None)]
     table = pd.DataFrame([{"column": name, "psi": psi, "drifted": drifted} for name, psi, drifted in rows])
-    return table.reindex(columns=list(COLUMN_TABLE)).astype(COLUMN_TABLE)
+    return table.reindex(columns=DRIFT.column_names).astype(DRIFT.pandas_types())
 
 
 def months() -> pd.DataFrame:
