@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
@@ -198,7 +199,11 @@ def _log(inputs: Inputs, month: Month, report: BacktestReport, decision: Promoti
         metrics=report.as_metrics(),
         figures=figures,
         example=origin.training_rows(month).head(5),
-        tags={"promoted": str(decision.promoted).lower(), "decision": "; ".join(decision.reasons)},
+        tags={
+            "promoted": str(decision.promoted).lower(),
+            "decision": "; ".join(decision.reasons),
+            "decision_figures": json.dumps(decision.figures),
+        },
     )
     shown = [name for name in ("reliability", "feature_importance") if name in figures]
     return reference, {name: plots.png(figures[name]) for name in shown}

@@ -176,10 +176,6 @@ class Lake:
             asset, month, suffix, self._storage.read_bytes, lambda data: hashlib.sha256(data).hexdigest()
         )[0]
 
-    def verify(self, asset: str, month: Month, suffix: str = _PARQUET) -> None:
-        """Read a stored file whole. Raises LakeError when it is missing, or not the one its manifest describes."""
-        self._whole(asset, month, suffix, self._storage.local_copy, sha256_of)
-
     def is_intact(self, asset: str, month: Month, suffix: str = _PARQUET) -> bool:
         """Whether the file is there and is the one its manifest describes. Raises LakeError on a broken manifest."""
         manifest = self.manifest(asset, month, suffix)

@@ -39,10 +39,12 @@ def test_run_again_says_that_all_is_up_to_date(at: Command) -> None:
     assert "Forecast for 2018-01" in told.output
     assert "Champion: version" in told.output
     assert "2017-12.html" in told.output
+    assert "creating opportunities" in told.stderr.splitlines()
 
 
 def test_run_as_json(at: Command) -> None:
     told = at("run", "--json")
+    assert "opportunities" not in told.stderr
     shown = json.loads(told.stdout)
     assert shown["made"] == []
     assert len(shown["top"]) == 10

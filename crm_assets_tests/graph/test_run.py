@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import dagster as dg
 import polars as pl
 import pytest
+from mlflow import MlflowClient
 
 from crm_assets.calendar import Month, month_range
 from crm_assets.defs.assets import ASSETS
@@ -79,6 +81,14 @@ def test_alias_points_at_the_last_champion(finished: Finished) -> None:
     champion = finished.platform.registry.champion()
     assert champion is not None
     assert champion.version == table(finished, "win_model").row(0, named=True)["champion_version"]
+
+
+def test_registry_tells_on_which_figures_a_model_was_promoted_or_not(finished: Finished) -> None:
+    row, registry = table(finished, "win_model").row(0, named=True), finished.platform.registry
+    tags = MlflowClient(registry.tracking_uri).get_model_version(registry.model_name, row["model_version"]).tags
+    figures = json.loads(tags["decision_figures"])
+    assert f"Brier {figures['challenger_brier']:.4f} of the challenger" in row["reason"]
+    assert f"{figures['champion_brier']:.4f} of the champion on {figures['rows']} rows" in row["reason"]
 
 
 def test_backtest_beats_the_base_rate_but_is_no_oracle(finished: Finished) -> None:
