@@ -81,6 +81,7 @@ class MonthlyAsset:
         code: modules whose source decides its content.
         settings: names of the settings that shape its content.
         source_fingerprint: whether it is read from the source, so that a change there makes it stale.
+        preview_by: column whose highest values Dagster's preview shows; the first rows when None.
         lost: tells why what a stored month stands for outside the lake is gone; None while it is there.
     """
 
@@ -94,6 +95,7 @@ class MonthlyAsset:
     code: tuple[str, ...]
     settings: tuple[str, ...] = ()
     source_fingerprint: bool = False
+    preview_by: str | None = None
     lost: Callable[[Platform, Manifest], str | None] | None = None
 
     @property
@@ -115,6 +117,7 @@ def monthly_asset(
     kinds: Sequence[str],
     code: Sequence[str],
     settings: Sequence[str] = (),
+    preview_by: str | None = None,
     lost: Callable[[Platform, Manifest], str | None] | None = None,
 ) -> Callable[[Callable[[Inputs, Month], Made]], MonthlyAsset]:
     """Declare the decorated function as the asset that makes `table`; its docstring is the asset's description."""
@@ -130,6 +133,7 @@ def monthly_asset(
             kinds=frozenset(kinds),
             code=tuple(code),
             settings=tuple(settings),
+            preview_by=preview_by,
             lost=lost,
         )
 

@@ -28,7 +28,7 @@ SCORES = Table(
         Column(
             "probability",
             Kind.FLOAT,
-            "Of a win by the end of the next month",
+            "Probability of a win by the end of the next month",
             unit="probability",
             required=True,
             minimum=0,
@@ -48,6 +48,7 @@ SCORES = Table(
     needs=(Needs(FEATURE_TABLE.name), Needs(WIN_MODEL.name)),
     kinds=("catboost", "mlflow"),
     code=("modelling", "defs/scoring"),
+    preview_by="expected_value",
 )
 def scores(inputs: Inputs, month: Month) -> Made:
     """The champion as of the month-end applied to the book; no rows while there is no champion."""

@@ -33,7 +33,7 @@ BACKTEST = Table(
     (
         Column("opportunity_id", Kind.STRING, "Identifier of the opportunity", required=True),
         Column("snapshot_month", Kind.STRING, "Month whose book it was in, YYYY-MM", required=True),
-        _probability("probability", "Of a win by the end of the next month"),
+        _probability("probability", "Probability of a win by the end of the next month"),
         _probability("base_rate_probability", "Win rate by quarter position"),
         _probability("age_table_probability", "Win rate by age and quarter position"),
         Column("won", Kind.INTEGER, "1 if it was won by the end of the next month, else 0", required=True, minimum=0),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -120,17 +121,26 @@ def test_drift_report_is_a_page_of_its_own(finished: Finished) -> None:
     assert 'src="http' not in page
 
 
-def test_metadata_of_each_month_is_its_own(finished: Finished) -> None:
+def shown(finished: Finished, asset: str, month: Month) -> dict[str, Any]:
+    """What Dagster shows of a month of an asset."""
     with dg.DagsterInstance.from_config(str(finished.settings.dagster_home)) as instance:
-        for month in (finished.result.months[6], finished.last):
-            record = instance.fetch_materializations(
-                dg.AssetRecordsFilter(asset_key=dg.AssetKey("opportunity_features"), asset_partitions=[str(month)]),
-                limit=1,
-            ).records[0]
-            assert record.asset_materialization is not None
-            metadata = record.asset_materialization.metadata
-            assert metadata["dagster/row_count"].value == table(finished, "opportunity_features", month).height
-            assert "| opportunity_id |" in str(metadata["preview"].value)
+        wanted = dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=[str(month)])
+        (record,) = instance.fetch_materializations(wanted, limit=1).records
+    assert record.asset_materialization is not None
+    return {name: value.value for name, value in record.asset_materialization.metadata.items()}
+
+
+def test_metadata_of_each_month_is_its_own(finished: Finished) -> None:
+    for month in (finished.result.months[6], finished.last):
+        metadata = shown(finished, "opportunity_features", month)
+        assert metadata["dagster/row_count"] == table(finished, "opportunity_features", month).height
+        assert "| opportunity_id |" in metadata["preview"]
+
+
+def test_preview_of_scores_shows_the_highest_expected_values(finished: Finished) -> None:
+    preview = shown(finished, "scores", finished.last)["preview"].splitlines()[2:]
+    best = table(finished, "scores").sort("expected_value", descending=True, maintain_order=True).head(5)
+    assert [line.split(" | ")[0] for line in preview] == [f"| {identity}" for identity in best["opportunity_id"]]
 
 
 def test_checks_ran_and_passed(finished: Finished) -> None:
