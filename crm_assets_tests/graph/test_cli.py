@@ -136,6 +136,9 @@ def test_simulate_writes_extracts_and_the_truth_apart(command: Command) -> None:
     again = command(*arguments)
     assert again.exit_code == 2
     assert "sim/crm" in again.stderr
+    here = command(*arguments[:-1], ".")
+    assert here.exit_code == 2
+    assert f"{command.folder} is the working directory" in here.stderr
 
 
 def test_late_export_runs_like_any_source(command: Command) -> None:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import contextlib
 import json
+import resource
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import duckdb
 import narwhals as nw
@@ -13,6 +16,8 @@ import polars as pl
 import pytest
 
 from crm_assets import __version__
+from crm_assets.engines import open_engine
+from crm_assets.engines.duckdb_engine import DuckDBEngine
 from crm_assets.errors import CrmAssetsError, LakeError
 from crm_assets.lake import Lake, Provenance
 from crm_assets.lake import lake as lake_module
@@ -156,6 +161,52 @@ def test_a_sink_that_fails_leaves_nothing_behind(lake: Lake, tmp_path: Path, mon
         lake.write_table("deals", MAY, lazy(deals()), DEALS, sink=failing, provenance=MADE_BY)
     assert list((tmp_path / "temporary").iterdir()) == []
     assert open_storage(lake.url).list() == ["LAKE.json"]
+
+
+@contextlib.contextmanager
+def files_of_at_most(size_bytes: int) -> Iterator[None]:
+    """As if the disk were full when a file has grown to that size."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("name", ["polars", "duckdb"])
+def test_a_full_disk_is_told_with_the_place_and_a_remedy(
+    lake: Lake, tmp_path: Path, name: Literal["polars", "duckdb"]
+) -> None:
+    engine = open_engine(name)
+    versioned(1).write_parquet(tmp_path / "in.parquet")
+    frame = engine.scan(tmp_path / "in.parquet")
+    said = r"/deals/2017-05\.parquet: \w+ could not .* the table: .*File too large.*; free space .*\(TMPDIR\)"
+    with files_of_at_most(500), pytest.raises(LakeError, match=said):
+        lake.write_table("deals", MAY, frame, DEALS, sink=engine.sink, provenance=MADE_BY)
+    assert open_storage(lake.url).list() == ["LAKE.json"]
+    lake.write_table("deals", MAY, frame, DEALS, sink=engine.sink, provenance=MADE_BY)
+
+
+def test_too_little_memory_is_told_with_the_setting_that_limits_it(lake: Lake, tmp_path: Path) -> None:
+    versioned(4).write_parquet(tmp_path / "in.parquet")
+    engine = DuckDBEngine("100MB")
+    relation = engine.scan(tmp_path / "in.parquet").to_native()
+    # What is gathered in one value cannot be spilled.
+    large = relation.aggregate("string_agg(repeat(id, 10000), '') AS id, 1 AS days, 1.0 AS value, true AS won")
+    frame = nw.from_native(large.project("*, DATE '2017-05-31' AS closed"))
+    said = r"/deals/2017-05\.parquet: DuckDB .*Out of Memory Error.*; raise CRM_DUCKDB_MEMORY_LIMIT"
+    with pytest.raises(LakeError, match=said):
+        lake.write_table("deals", MAY, frame, DEALS, sink=engine.sink, provenance=MADE_BY)
+    assert open_storage(lake.url).list() == ["LAKE.json"]
+
+
+def test_a_temporary_folder_that_cannot_be_written_is_told(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    with pytest.raises(LakeError, match=r"/deals/2017-05\.parquet: .*No such file or directory.*; .*TMPDIR"):
+        write(lake)
 
 
 @pytest.mark.usefixtures("impatient")
