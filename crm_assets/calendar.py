@@ -5,10 +5,13 @@ from __future__ import annotations
 import calendar as _calendar
 import re
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from typing import Self
 
 from crm_assets.errors import SettingsError
+
+FIRST_MONDAY = date(1970, 1, 5)
+"""Weeks run from Monday to Sunday and are counted from this one."""
 
 _MONTH = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
 
@@ -94,8 +97,3 @@ def parse_months(text: str) -> list[Month]:
     if last < first:
         raise SettingsError(f"months out of order: {text!r} ends before it starts; write {last}:{first}")
     return month_range(first, last)
-
-
-def week_number(day: date) -> int:
-    """Weeks since Monday 1970-01-05, counted from Mondays (0 for that week)."""
-    return (day - date(1970, 1, 5)) // timedelta(days=7)

@@ -109,6 +109,21 @@ class Table:
         }
         return pl.Schema({column.name: types[column.kind] for column in self.columns})
 
+    def pandas_types(self) -> dict[str, str]:
+        """Column name -> pandas type; numbers that may be empty are float64, booleans and whole ones nullable."""
+        types = {
+            Kind.STRING: "object",
+            Kind.INTEGER: "Int64",
+            Kind.FLOAT: "float64",
+            Kind.BOOLEAN: "boolean",
+            Kind.DATE: "object",
+        }
+        whole = {Kind.INTEGER: "int64", Kind.BOOLEAN: "bool"}
+        return {
+            column.name: whole[column.kind] if column.required and column.kind in whole else types[column.kind]
+            for column in self.columns
+        }
+
     def pandera_schema(self) -> pandera.DataFrameSchema:
         """The pandera schema (Polars backend): names, order, types, nulls, allowed values, minima and a unique key."""
         import pandera.polars as pandera

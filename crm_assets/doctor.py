@@ -115,8 +115,8 @@ def _registry(settings: Settings) -> str:
 
 def _champion_of_lake(settings: Settings) -> tuple[str, str] | None:
     """Version and content hash of the champion after the lake's newest month; None without one, or without a lake."""
-    from crm_assets.defs.model import WIN_MODEL
     from crm_assets.lake import Lake
+    from crm_assets.modelling.promotion import WIN_MODEL
 
     try:
         lake = Lake.open(settings.dataset_url, create=False)

@@ -27,6 +27,12 @@ class LakeError(CrmAssetsError):
     exit_code = 4
 
 
+class EngineError(CrmAssetsError):
+    """An engine could not compute a table, or not write it."""
+
+    exit_code = 4
+
+
 class QualityError(CrmAssetsError):
     """The data was read, but too much of it is bad to go on."""
 

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from crm_assets.calendar import Month
-from crm_assets.contracts import CRM_TABLES, SALES_PIPELINE, Column, Known, Table
+from crm_assets.contracts import CRM_TABLES, Column, Known, Table
 from crm_assets.defs.assets import ASSETS
 from crm_assets.defs.monthly import HISTORY_MONTHS, MonthlyAsset, Needs
 from crm_assets.features.counts import RECENT_DAYS
 from crm_assets.features.feature import UNKNOWN_WHILE_OPEN
 from crm_assets.features.registry import FEATURE_TABLE, FEATURES, SMOOTHING, WIN_MODEL_FEATURES
-from crm_assets.history.snapshots import SNAPSHOTS
 from crm_assets.settings import PREFIX, TESTS_ONLY, Settings
 
 _MADE = "<!-- Made from the code by `make docs`; edit the definitions, not this page. -->"
@@ -172,8 +171,8 @@ def _table(table: Table, asset: MonthlyAsset | None) -> str:
     if asset is not None:
         facts.append(f"Group: {asset.group}.")
         facts.append(f"Reads {', '.join(_read(needs) for needs in asset.needs)}.")
-    # Elsewhere everything is known at the month-end; these two say it of the opportunity.
-    told = table in (SALES_PIPELINE, SNAPSHOTS)
+    # What is derived is all known at the month-end.
+    told = table in CRM_TABLES
     cells = [
         _Cells("Column", lambda column: f"`{column.name}`"),
         _Cells("Type", lambda column: column.kind.value),

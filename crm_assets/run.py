@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,13 +62,13 @@ def run_months(settings: Settings, wanted: list[Month] | None, *, force: bool, s
         settings: the deployment's settings.
         wanted: months in order; None for all the source has.
         force: make them all, up to date or not.
-        show_progress: whether to draw a progress bar on standard error.
+        show_progress: whether to tell on standard error what takes a while, and to draw a progress bar.
 
     Raises:
         CrmAssetsError: whatever is wrong with the source, the lake, the data or the registry. Nothing is stored of a
             source with a fault in any of the months.
     """
-    platform = Platform(settings)
+    platform = Platform(settings, _tell if show_progress else None)
     months = _readable(platform, wanted)
     stale = months if force else [m for m in stale_months(platform, ASSETS, _known(platform, months)) if m in months]
     # What comes after a month that is made again is made of it.
@@ -78,6 +79,11 @@ def run_months(settings: Settings, wanted: list[Month] | None, *, force: bool, s
     known = _known(platform, months)
     outdated = [m for m in stale_months(platform, ASSETS, known) if m not in months] if len(known) > len(months) else []
     return RunResult(platform, tuple(months), tuple(made), tuple(outdated))
+
+
+def _tell(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
 
 
 def _readable(platform: Platform, wanted: list[Month] | None) -> list[Month]:

@@ -68,10 +68,6 @@ class Storage(ABC):
         """Whether there is such a file."""
 
     @abstractmethod
-    def size(self, path: str) -> int:
-        """Length of a file in bytes."""
-
-    @abstractmethod
     def fingerprint(self, path: str) -> str:
         """SHA-256 of a file's content, in hexadecimal.
 
@@ -184,10 +180,6 @@ class _Folder(Storage):
     def exists(self, path: str) -> bool:
         with _folder_errors(self.url, f"look for {path}"):
             return self._target(path).is_file()
-
-    def size(self, path: str) -> int:
-        with _folder_errors(self.url, f"read {path}"):
-            return self._target(path).stat().st_size
 
     def fingerprint(self, path: str) -> str:
         with _folder_errors(self.url, f"read {path}"):
@@ -340,10 +332,6 @@ class _S3(Storage):
                     return False
                 raise
             return True
-
-    def size(self, path: str) -> int:
-        with self._errors(f"read {path}"):
-            return int(self._head(path)["ContentLength"])
 
     def fingerprint(self, path: str) -> str:
         with self._errors(f"read {path}"):

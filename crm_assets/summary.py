@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from crm_assets.calendar import Month
-from crm_assets.defs.model import WIN_MODEL
-from crm_assets.defs.monitoring import DRIFT
 from crm_assets.defs.provenance import DOCUMENTS
-from crm_assets.defs.scoring import FORECAST, SCORES
+from crm_assets.defs.scoring import SCORES
 from crm_assets.errors import LakeError
 from crm_assets.history.snapshots import SNAPSHOTS
 from crm_assets.lake import Lake
+from crm_assets.modelling.forecast import FORECAST
+from crm_assets.modelling.promotion import WIN_MODEL
+from crm_assets.monitoring.drift_columns import DRIFT
 from crm_assets.sources import open_source
 
 if TYPE_CHECKING:

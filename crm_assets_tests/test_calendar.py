@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crm_assets.calendar import Month, month_range, parse_months, week_number
+from crm_assets.calendar import FIRST_MONDAY, Month, month_range, parse_months
 from crm_assets.errors import SettingsError
 
 fixed = settings(derandomize=True, database=None, deadline=None)
@@ -113,14 +113,6 @@ def test_parse_months_refuses(text: str, said: str) -> None:
     assert str(caught.value) == said
 
 
-def test_week_number() -> None:
-    assert week_number(date(1970, 1, 4)) == -1
-    assert week_number(date(1970, 1, 5)) == 0
-    assert week_number(date(2017, 5, 31)) == 2473
-
-
-@fixed
-@given(days)
-def test_weeks_begin_on_mondays(day: date) -> None:
-    step = week_number(day) - week_number(day - timedelta(days=1))
-    assert step == (1 if day.weekday() == 0 else 0)
+def test_the_first_monday_is_the_first_since_1970() -> None:
+    assert FIRST_MONDAY.weekday() == 0
+    assert date(1970, 1, 1) <= FIRST_MONDAY < date(1970, 1, 8)

@@ -61,3 +61,12 @@ def test_tells_modules_apart(package: Path) -> None:
 def test_missing_module(package: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"future\.py"):
         version("calendar", "future")
+
+
+def test_a_folder_that_a_deleted_package_left(package: Path) -> None:
+    for file in (package / "history").rglob("*.py"):
+        file.unlink()
+    (package / "history" / "__pycache__").mkdir()
+    (package / "history" / "__pycache__" / "replay.cpython-311.pyc").write_bytes(b"")
+    with pytest.raises(FileNotFoundError, match="holds no Python module: correct the name 'history', or delete"):
+        version("calendar", "history")

@@ -149,3 +149,18 @@ class TestPanderaSchema:
         SALES_TEAMS.pandera_schema().validate(twice.head(1), lazy=True)
         with pytest.raises(pandera.errors.SchemaErrors, match="sales_agent"):
             SALES_TEAMS.pandera_schema().validate(twice, lazy=True)
+
+
+def test_pandas_types_hold_empty_values_where_the_contract_does() -> None:
+    assert DEALS.pandas_types() == {
+        "deal": "object",
+        "stage": "object",
+        "size": "Int64",
+        "value": "float64",
+        "hot": "boolean",
+        "closed": "object",
+    }
+    required = Table(
+        "t", "", (Column("n", Kind.INTEGER, "", required=True), Column("b", Kind.BOOLEAN, "", required=True))
+    )
+    assert required.pandas_types() == {"n": "int64", "b": "bool"}

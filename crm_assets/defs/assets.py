@@ -34,8 +34,6 @@ ASSETS: tuple[MonthlyAsset, ...] = (
 )
 """Every asset, each below those it reads."""
 
-BY_NAME = {asset.name: asset for asset in ASSETS}
-
 
 @dataclass(frozen=True)
 class MonthsToMake:

@@ -10,8 +10,6 @@ import polars as pl
 from crm_assets.calendar import Month
 from crm_assets.contracts import CRM_TABLES, SALES_PIPELINE, Table
 from crm_assets.defs.leakage import probed_features, shown_probes
-from crm_assets.defs.model import WIN_MODEL
-from crm_assets.defs.monitoring import DRIFT
 from crm_assets.defs.platform import Platform
 from crm_assets.defs.scoring import NO_CHAMPION, SCORES
 from crm_assets.defs.shown_metadata import markdown
@@ -19,6 +17,8 @@ from crm_assets.errors import LakeError
 from crm_assets.features.registry import FEATURE_TABLE
 from crm_assets.history.snapshots import QUARANTINE, SNAPSHOTS
 from crm_assets.leakage.finding import LEAKAGE_REPORT, faults_of, report
+from crm_assets.modelling.promotion import WIN_MODEL
+from crm_assets.monitoring.drift_columns import DRIFT
 
 _FAULTS = 3
 LOWEST_QUALITY = 0.7

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from crm_assets.contracts import Column, Table
+from crm_assets.contracts import CRM_TABLES, Column, Table
 from crm_assets.features.registry import FEATURE_TABLE, FEATURES
 from crm_assets.history.closings import DAILY_CLOSINGS
 from crm_assets.history.outcomes import OUTCOMES
@@ -13,12 +13,13 @@ from crm_assets.history.snapshots import SNAPSHOTS
 
 def table_schema(table: Table) -> dg.TableSchema:
     """The contract as a Dagster table schema."""
+    of_crm = table.name in {crm_table.name for crm_table in CRM_TABLES}
     return dg.TableSchema(
         [
             dg.TableColumn(
                 name=column.name,
                 type=column.kind.value,
-                description=_described(column),
+                description=_described(column, of_crm=of_crm),
                 constraints=dg.TableColumnConstraints(nullable=not column.required, unique=table.key == (column.name,)),
             )
             for column in table.columns
@@ -26,9 +27,12 @@ def table_schema(table: Table) -> dg.TableSchema:
     )
 
 
-def _described(column: Column) -> str:
-    unit = f" ({column.unit})" if column.unit else ""
-    return f"{column.description}{unit}. Known: {column.known.value}."
+def _described(column: Column, *, of_crm: bool) -> str:
+    text = column.description
+    if column.unit and column.unit.lower() not in text.lower():
+        text += f" ({column.unit})"
+    # What is derived is all known at the month-end.
+    return f"{text}. Known: {column.known.value}." if of_crm else f"{text}."
 
 
 def _dep(asset: str, column: str) -> dg.TableColumnDep:

@@ -63,7 +63,10 @@ def shown_metadata(
 ) -> dict[str, Any]:
     """Row count, place, hash, preview, figures and plots of one month."""
     lake = platform.lake
-    head = pl.scan_parquet(lake.table_path(asset.name, month)).head(_PREVIEW_ROWS).collect()
+    rows = pl.scan_parquet(lake.table_path(asset.name, month))
+    if asset.preview_by:
+        rows = rows.sort(asset.preview_by, descending=True, nulls_last=True, maintain_order=True)
+    head = rows.head(_PREVIEW_ROWS).collect()
     metadata: dict[str, Any] = {
         "dagster/row_count": manifest.rows,
         "dagster/uri": lake.location(asset.name, month),
@@ -77,8 +80,8 @@ def shown_metadata(
         metadata[name] = dg.MetadataValue.json(value) if isinstance(value, list | dict) else value
     for suffix in made.documents:
         metadata[f"{suffix}_report"] = dg.MetadataValue.path(lake.location(asset.name, month, suffix))
-    for title, rows in made.shown.items():
-        metadata[title] = dg.MetadataValue.md(markdown(rows))
+    for title, table in made.shown.items():
+        metadata[title] = dg.MetadataValue.md(markdown(table))
     for title, image in made.plots.items():
         metadata[title] = picture(title, image)
     return metadata

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 import polars as pl
 
 from crm_assets.calendar import Month
-from crm_assets.contracts import Column, Kind, Table
 from crm_assets.defs.inputs import Inputs
 from crm_assets.defs.monthly import Made, Needs, history_of, month_before, monthly_asset
 from crm_assets.features.registry import CATEGORICAL, FEATURE_TABLE, WIN_MODEL_FEATURES
 from crm_assets.history.outcomes import OUTCOMES
 from crm_assets.leakage.finding import LEAKAGE_REPORT, Verdict, faults_of
+from crm_assets.modelling.backtest import BACKTEST
+from crm_assets.modelling.promotion import FIGURES, WIN_MODEL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,63 +30,6 @@ if TYPE_CHECKING:
 _GROUP = "model"
 MODEL_CODE = ("history", "engines", "features", "modelling")
 MODEL_SETTINGS = ("min_training_wins", "backtest_months", "catboost_iterations", "seed")
-
-
-def _probability(name: str, description: str) -> Column:
-    return Column(name, Kind.FLOAT, description, unit="probability", required=True, minimum=0)
-
-
-BACKTEST = Table(
-    "backtest_predictions",
-    "One row per opportunity of the backtest's months, predicted by a model that had not seen its outcome.",
-    (
-        Column("opportunity_id", Kind.STRING, "Identifier of the opportunity", required=True),
-        Column("snapshot_month", Kind.STRING, "Month whose book it was in, YYYY-MM", required=True),
-        _probability("probability", "Of a win by the end of the next month"),
-        _probability("base_rate_probability", "Win rate by quarter position"),
-        _probability("age_table_probability", "Win rate by age and quarter position"),
-        Column("won", Kind.INTEGER, "1 if it was won by the end of the next month, else 0", required=True, minimum=0),
-    ),
-    key=("opportunity_id", "snapshot_month"),
-)
-
-_FIGURES = {
-    "mean_auc": ("Mean over the test months of the area under the ROC curve", None),
-    "auc": ("Area under the ROC curve over all test months", None),
-    "average_precision": ("Average precision", None),
-    "brier": ("Brier score", "squared probability"),
-    "log_loss": ("Log loss", "nats"),
-    "calibration_error": ("Expected calibration error", "probability"),
-    "base_rate_brier": ("Brier score of the win rate by quarter position", "squared probability"),
-    "age_table_brier": ("Brier score of the win rate by age and quarter position", "squared probability"),
-    "skill_vs_base_rate": ("1 - Brier / Brier of the win rate by quarter position", None),
-    "skill_vs_age_table": ("1 - Brier / Brier of the win rate by age and quarter position", None),
-}
-
-WIN_MODEL = Table(
-    "win_model",
-    "One row: the model trained at the month-end, how its recipe did out of time, and who is champion from then on.",
-    (
-        Column("snapshot_month", Kind.STRING, "Month at whose end it was trained, YYYY-MM", required=True),
-        Column("status", Kind.STRING, "Whether a model was trained", required=True, allowed=("trained", "not trained")),
-        Column("reason", Kind.STRING, "Why the model was promoted or not, or why none was trained", required=True),
-        Column("model_version", Kind.STRING, "Version of the month's model in the registry"),
-        Column("model_sha256", Kind.STRING, "Content hash of the month's model"),
-        Column("promoted", Kind.BOOLEAN, "Whether it became champion", required=True),
-        Column(
-            "champion_version", Kind.STRING, "Version of the champion after the decision; empty while there is none"
-        ),
-        Column("champion_sha256", Kind.STRING, "Content hash of the champion"),
-        Column("champion_month", Kind.STRING, "Month at whose end the champion was trained"),
-        Column("training_rows", Kind.INTEGER, "Rows it was trained on", unit="rows", minimum=0),
-        Column("training_wins", Kind.INTEGER, "Wins among them", unit="rows", minimum=0),
-        Column("test_months", Kind.INTEGER, "Months of the backtest", unit="months", required=True, minimum=0),
-        *(Column(name, Kind.FLOAT, text, unit=unit) for name, (text, unit) in _FIGURES.items()),
-    ),
-    key=("snapshot_month",),
-)
-
-
 _CHAMPION = ("champion_version", "champion_sha256", "champion_month")
 
 
@@ -211,7 +156,7 @@ def win_model(inputs: Inputs, month: Month) -> Made:
         "training_rows": len(trained_on),
         "training_wins": int((trained_on["outcome"] == "won").sum()),
         "test_months": len(report.months),
-        **{name: report.pooled.get(name) for name in _FIGURES if name != "mean_auc"},
+        **{name: report.pooled.get(name) for name in FIGURES if name != "mean_auc"},
         "mean_auc": report.mean_auc,
     }
     return Made(_one_row(row), notes={**_notes(row), "run_id": reference.run_id}, plots=plots)
@@ -269,7 +214,11 @@ def _log(inputs: Inputs, month: Month, report: BacktestReport, decision: Promoti
         metrics=report.as_metrics(),
         figures=figures,
         example=origin.training_rows(month).head(5),
-        tags={"promoted": str(decision.promoted).lower(), "decision": "; ".join(decision.reasons)},
+        tags={
+            "promoted": str(decision.promoted).lower(),
+            "decision": "; ".join(decision.reasons),
+            "decision_figures": json.dumps(decision.figures),
+        },
     )
     shown = [name for name in ("reliability", "feature_importance") if name in figures]
     return reference, {name: plots.png(figures[name]) for name in shown}

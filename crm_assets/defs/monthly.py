@@ -88,6 +88,7 @@ class MonthlyAsset:
         settings: names of the settings that shape its content.
         source_fingerprint: whether it is read from the source, so that a change there makes it stale.
         probes_source: whether it reads the source besides other assets, so that it cannot be made from the lake alone.
+        preview_by: column whose highest values Dagster's preview shows; the first rows when None.
         lost: tells why what a stored month stands for outside the lake is gone; None while it is there.
     """
 
@@ -102,6 +103,7 @@ class MonthlyAsset:
     settings: tuple[str, ...] = ()
     source_fingerprint: bool = False
     probes_source: bool = False
+    preview_by: str | None = None
     lost: Callable[[Platform, Manifest], str | None] | None = None
 
     @property
@@ -124,6 +126,7 @@ def monthly_asset(
     code: Sequence[str],
     settings: Sequence[str] = (),
     probes_source: bool = False,
+    preview_by: str | None = None,
     lost: Callable[[Platform, Manifest], str | None] | None = None,
 ) -> Callable[[Callable[[Inputs, Month], Made]], MonthlyAsset]:
     """Declare the decorated function as the asset that makes `table`; its docstring is the asset's description."""
@@ -140,6 +143,7 @@ def monthly_asset(
             code=tuple(code),
             settings=tuple(settings),
             probes_source=probes_source,
+            preview_by=preview_by,
             lost=lost,
         )
 

@@ -13,6 +13,7 @@ from crm_assets.engines import Engine, choose_engine, open_engine
 from crm_assets.lake import Lake, Manifest
 from crm_assets.settings import Settings
 from crm_assets.sources import Source, open_source
+from crm_assets.sources.source import Progress
 
 if TYPE_CHECKING:
     from crm_assets.registry import Registry
@@ -25,10 +26,12 @@ class Platform:
 
     Args:
         settings: the deployment's settings.
+        progress: told in one line what the source takes a while for.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, progress: Progress | None = None) -> None:
         self.settings = settings
+        self._progress = progress
         self._shared: dict[str, tuple[Hashable, Any]] = {}
         self._manifests: dict[tuple[str, Month], Manifest | None] = {}
         self._listener: Callable[[str, Month], None] | None = None
@@ -36,7 +39,7 @@ class Platform:
     @cached_property
     def source(self) -> Source:
         """The source. Raises SourceError when it cannot be opened."""
-        return open_source(self.settings.source_url, exported_on=self.settings.exported_on)
+        return open_source(self.settings.source_url, progress=self._progress, exported_on=self.settings.exported_on)
 
     @cached_property
     def lake(self) -> Lake:

@@ -8,9 +8,10 @@ import polars as pl
 from crm_assets.calendar import Month
 from crm_assets.contracts import Column, Kind, Table
 from crm_assets.defs.inputs import Inputs
-from crm_assets.defs.model import WIN_MODEL
 from crm_assets.defs.monthly import Made, Needs, monthly_asset
 from crm_assets.features.registry import FEATURE_TABLE
+from crm_assets.modelling.forecast import FORECAST, TOTAL, forecast
+from crm_assets.modelling.promotion import WIN_MODEL
 
 _GROUP = "scoring"
 NO_CHAMPION = "no champion yet"
@@ -27,7 +28,7 @@ SCORES = Table(
         Column(
             "probability",
             Kind.FLOAT,
-            "Of a win by the end of the next month",
+            "Probability of a win by the end of the next month",
             unit="probability",
             required=True,
             minimum=0,
@@ -40,28 +41,6 @@ SCORES = Table(
     key=("opportunity_id",),
 )
 
-FORECAST = Table(
-    "revenue_forecast",
-    "One row for the total and one per region, product and agent: what the book is expected to bring next month.",
-    (
-        Column(
-            "level", Kind.STRING, "What the row adds up", required=True, allowed=("total", "region", "product", "agent")
-        ),
-        Column("name", Kind.STRING, "Which region, product or agent", required=True),
-        Column("snapshot_month", Kind.STRING, "Month at whose end it was made, YYYY-MM", required=True),
-        Column("forecast_month", Kind.STRING, "Month it is for, YYYY-MM", required=True),
-        Column("deals", Kind.INTEGER, "Open opportunities", unit="opportunities", required=True, minimum=0),
-        Column("expected_wins", Kind.FLOAT, "Sum of the probabilities", unit="deals", required=True, minimum=0),
-        Column("expected_revenue", Kind.FLOAT, "Sum of the expected values", unit="USD", required=True, minimum=0),
-        *(
-            Column(f"{end}_{level}", Kind.FLOAT, f"{text} end of the {level} % interval", unit="USD", required=True)
-            for level in (80, 95)
-            for end, text in (("low", "Lower"), ("high", "Upper"))
-        ),
-    ),
-    key=("level", "name"),
-)
-
 
 @monthly_asset(
     SCORES,
@@ -69,6 +48,7 @@ FORECAST = Table(
     needs=(Needs(FEATURE_TABLE.name), Needs(WIN_MODEL.name)),
     kinds=("catboost", "mlflow"),
     code=("modelling", "defs/scoring"),
+    preview_by="expected_value",
 )
 def scores(inputs: Inputs, month: Month) -> Made:
     """The champion as of the month-end applied to the book; no rows while there is no champion."""
@@ -108,15 +88,11 @@ def scores(inputs: Inputs, month: Month) -> Made:
 )
 def revenue_forecast(inputs: Inputs, month: Month) -> Made:
     """Expected wins and revenue of the next month from the deals that are open now, with intervals."""
-    from crm_assets.modelling.forecast import forecast
-
     scored = inputs.frame(SCORES.name, month)
     if scored.is_empty():
         return Made(inputs.no_rows(FORECAST), notes={"status": "no scores"})
-    rolled = pl.from_pandas(forecast(scored.to_pandas(), seed=inputs.settings.seed)).with_columns(
-        pl.lit(str(month)).alias("snapshot_month"), pl.lit(str(month.next)).alias("forecast_month")
-    )
-    total = rolled.filter(pl.col("level") == "total").row(0, named=True)
+    rolled = pl.from_pandas(forecast(scored.to_pandas(), month=month, seed=inputs.settings.seed))
+    total = rolled.filter(pl.col("level") == TOTAL).row(0, named=True)
     notes = {name: total[name] for name in ("deals", "expected_wins", "expected_revenue", "low_80", "high_80")}
     return Made(nw.from_native(rolled.lazy()), notes=notes)
 

@@ -12,6 +12,11 @@ from typing import Any
 import duckdb
 import narwhals as nw
 
+from crm_assets.engines.engine import failures_told
+
+_REMEDY = "free space in the folder for temporary files (TMPDIR), or try CRM_ENGINE=polars"
+_MEMORY_REMEDY = "raise CRM_DUCKDB_MEMORY_LIMIT, or free space to spill to (TMPDIR)"
+
 
 class DuckDBEngine:
     """One in-memory connection with a memory limit; not to be shared between threads.
@@ -39,6 +44,10 @@ class DuckDBEngine:
         return nw.from_native(self._connection.read_parquet(glob.escape(str(path))))
 
     def sink(self, frame: nw.LazyFrame[Any], path: Path) -> None:
-        """Compute `frame` and write it to one Parquet file at `path`."""
+        """Compute `frame` and write it to one Parquet file at `path`. Raises EngineError when that fails."""
         native: duckdb.DuckDBPyRelation = frame.to_native()
-        native.write_parquet(str(path), compression="zstd")
+        with (
+            failures_told("DuckDB", duckdb.Error, remedy=_REMEDY),
+            failures_told("DuckDB", duckdb.OutOfMemoryException, remedy=_MEMORY_REMEDY),
+        ):
+            native.write_parquet(str(path), compression="zstd")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import narwhals as nw
 
-from crm_assets.errors import SettingsError
+from crm_assets.errors import EngineError, SettingsError
 
 EngineChoice = Literal["auto", "polars", "duckdb", "spark"]
 
@@ -29,8 +31,19 @@ class Engine(Protocol):
         ...
 
     def sink(self, frame: nw.LazyFrame[Any], path: Path) -> None:
-        """Compute `frame` and write it to one Parquet file at `path`."""
+        """Compute `frame` and write it to one Parquet file at `path`. Raises EngineError when that fails."""
         ...
+
+
+@contextmanager
+def failures_told(engine: str, *errors: type[Exception], remedy: str) -> Iterator[None]:
+    """Raise EngineError with the first line of what was said in place of `errors` and OSError."""
+    expected: tuple[type[Exception], ...] = (*errors, OSError)
+    try:
+        yield
+    except expected as error:
+        said = str(error).partition("\n")[0] or type(error).__name__
+        raise EngineError(f"{engine} could not compute or write the table: {said}; {remedy}") from error
 
 
 def choose_engine(choice: EngineChoice, rows: int, duckdb_from_rows: int) -> Literal["polars", "duckdb", "spark"]:

@@ -8,6 +8,10 @@ from typing import Any
 import narwhals as nw
 import polars as pl
 
+from crm_assets.engines.engine import failures_told
+
+_REMEDY = "free space in the folder for temporary files (TMPDIR), or try CRM_ENGINE=duckdb"
+
 
 class PolarsEngine:
     """Lazy Polars, written by its streaming engine."""
@@ -19,6 +23,7 @@ class PolarsEngine:
         return nw.from_native(pl.scan_parquet(path, glob=False))
 
     def sink(self, frame: nw.LazyFrame[Any], path: Path) -> None:
-        """Compute `frame` and write it to one Parquet file at `path`."""
+        """Compute `frame` and write it to one Parquet file at `path`. Raises EngineError when that fails."""
         native: pl.LazyFrame = frame.to_native()
-        native.sink_parquet(path, compression="zstd", maintain_order=True)
+        with failures_told("Polars", pl.exceptions.PolarsError, remedy=_REMEDY):
+            native.sink_parquet(path, compression="zstd", maintain_order=True)

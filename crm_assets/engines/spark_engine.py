@@ -11,6 +11,10 @@ from typing import Any
 import narwhals as nw
 from pyspark.sql import SparkSession
 
+from crm_assets.engines.engine import failures_told
+
+_REMEDY = "free space in the folder for temporary files (TMPDIR), or look into Spark's log"
+
 
 class SparkEngine:
     """The process's Spark session."""
@@ -34,14 +38,18 @@ class SparkEngine:
         return frame
 
     def sink(self, frame: nw.LazyFrame[Any], path: Path) -> None:
-        """Compute `frame` and write it to one Parquet file at `path`.
+        """Compute `frame` and write it to one Parquet file at `path`. Raises EngineError when that fails.
 
         Spark writes a folder of part files; one partition keeps the order of rows and makes it one file.
         """
-        folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=".spark-"))
-        try:
-            frame.to_native().coalesce(1).write.mode("overwrite").option("compression", "zstd").parquet(str(folder))
-            (part,) = folder.glob("part-*.parquet")
-            part.replace(path)
-        finally:
-            shutil.rmtree(folder)
+        from py4j.protocol import Py4JError
+        from pyspark.errors import PySparkException
+
+        with failures_told("Spark", PySparkException, Py4JError, remedy=_REMEDY):
+            folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=".spark-"))
+            try:
+                frame.to_native().coalesce(1).write.mode("overwrite").option("compression", "zstd").parquet(str(folder))
+                (part,) = folder.glob("part-*.parquet")
+                part.replace(path)
+            finally:
+                shutil.rmtree(folder)

@@ -5,12 +5,12 @@ Only whole numbers are summed, so that the result is equal to the last bit on ev
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 
 import narwhals as nw
 
-from crm_assets.calendar import Month
+from crm_assets.calendar import FIRST_MONDAY, Month
 from crm_assets.engines.dialect import days_between
 from crm_assets.features.feature import UNKNOWN_WHILE_OPEN
 from crm_assets.history.snapshots import SNAPSHOTS, book
@@ -20,7 +20,6 @@ GROUPS = {"agent": "sales_agent", "manager": "manager", "region": "regional_offi
 RECENT_DAYS = 90
 OLD_DAYS = (100, 138)
 """Ages past which an open opportunity is counted as old, in days."""
-FIRST_MONDAY = date(1970, 1, 5)
 
 
 def _whole(expression: nw.Expr) -> nw.Expr:
@@ -52,7 +51,7 @@ def _engaged(snapshots: nw.LazyFrame[Any], by: str | None, prefix: str) -> nw.La
 
 
 def week_of(frame: nw.LazyFrame[Any], column: str) -> nw.Expr:
-    """Weeks from Monday 1970-01-05 to the date, as Int64."""
+    """Weeks from the first Monday to the date, as Int64."""
     days = days_between(frame, nw.col(column), nw.lit(FIRST_MONDAY))
     return _whole((days / 7).floor())
 

@@ -74,14 +74,10 @@ def check_features(features: Iterable[Feature], readable: dict[str, Table] = REA
                     f"{', '.join(readable)}"
                 )
             known = readable[table_name].column(column_name).known
-            if known in UNKNOWN_WHILE_OPEN and place not in STAGE_OF_OTHERS:
+            if known in UNKNOWN_WHILE_OPEN:
                 raise FeatureError(
                     f"feature {feature.name!r} reads {place!r}, which becomes known {known.value}: it would tell the "
                     f"outcome of an opportunity that is still open. Read it through daily_closings, or leave it out"
                 )
         checked[feature.name] = feature
     return tuple(checked.values())
-
-
-STAGE_OF_OTHERS = frozenset({f"{SNAPSHOTS.name}.deal_stage"})
-"""Known at close in the CRM, but in a snapshot it is the stage as of the month-end: counting it is safe."""

@@ -87,7 +87,7 @@ def _group_features(prefix: str) -> tuple[Feature, ...]:
         ),
         Feature(
             f"{prefix}_win_rate_recent",
-            f"The same over the last {RECENT_DAYS} days",
+            f"Share of the {prefix}'s deals closed in the last {RECENT_DAYS} days that were won, smoothed",
             Kind.FLOAT,
             recent,
             _win_rate(prefix, "_recent"),
@@ -196,7 +196,7 @@ _FEATURES = (
     ),
     Feature(
         "cohort_share_open",
-        "Share of that cohort which is still open",
+        "Of the opportunities engaged in the same region from the week before to the week after, the share still open",
         Kind.FLOAT,
         (f"{_OWN}.regional_office", f"{_OWN}.engage_date", f"{_OWN}.in_book"),
         _share(_number("cohort_open"), _number("cohort_engaged")),

@@ -13,7 +13,7 @@ import json
 import re
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias, TypeVar
@@ -23,7 +23,7 @@ import narwhals as nw
 from crm_assets import __version__
 from crm_assets.calendar import Month
 from crm_assets.contracts import Table
-from crm_assets.errors import LakeError
+from crm_assets.errors import EngineError, LakeError
 from crm_assets.lake.enforcement import checked_rows, fitted_to
 from crm_assets.lake.manifest import Manifest, Provenance, Scalar
 from crm_assets.lake.overlay import Overlay
@@ -112,13 +112,14 @@ class Lake:
             provenance: what the table was made from.
             notes: further facts about it.
 
-        Raises LakeError when the frame, or the file that `sink` wrote, does not fit the contract. Then, as on any
-        other error before the file is complete, what is stored stays as it was.
+        Raises LakeError when the frame, or the file that `sink` wrote, does not fit the contract, when `sink` raises
+        EngineError or when there is no room for its file. Then, as on any other error before the file is complete, what
+        is stored stays as it was.
         """
         path = _path(asset, month, _PARQUET)
         place = self._storage.location(path)
         fitted = fitted_to(frame, table, place)
-        with tempfile.TemporaryDirectory(prefix="crm-assets-write-") as folder:
+        with _failures_told(place), tempfile.TemporaryDirectory(prefix="crm-assets-write-") as folder:
             local = Path(folder) / f"{month}.parquet"
             sink(fitted, local)
             rows = checked_rows(local, table, place)
@@ -180,10 +181,6 @@ class Lake:
         return self._whole(
             asset, month, suffix, self._storage.read_bytes, lambda data: hashlib.sha256(data).hexdigest()
         )[0]
-
-    def verify(self, asset: str, month: Month, suffix: str = _PARQUET) -> None:
-        """Read a stored file whole. Raises LakeError when it is missing, or not the one its manifest describes."""
-        self._whole(asset, month, suffix, self._storage.local_copy, sha256_of)
 
     def is_intact(self, asset: str, month: Month, suffix: str = _PARQUET) -> bool:
         """Whether the file is there and is the one its manifest describes. Raises LakeError on a broken manifest."""
@@ -287,6 +284,20 @@ class Lake:
         path = _manifest_path(manifest.asset, Month.parse(manifest.month), suffix)
         self._storage.write_bytes(path, manifest.to_json())
         return manifest
+
+
+@contextlib.contextmanager
+def _failures_told(place: str) -> Iterator[None]:
+    """Name the table that could not be made."""
+    try:
+        yield
+    except EngineError as error:
+        raise LakeError(f"{place}: {error}") from error
+    except OSError as error:
+        raise LakeError(
+            f"{place}: the table could not be written to a temporary file: {error}; free space in the folder for "
+            "temporary files, or set TMPDIR to another"
+        ) from error
 
 
 def _path(asset: str, month: Month, suffix: str) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crm_assets.calendar import Month
+from crm_assets.contracts import Column, Kind, Table
 from crm_assets.errors import QualityError
 from crm_assets.modelling.baselines import AgeTable, BaseRate
 from crm_assets.modelling.metrics import mean_defined, measure, numbers_only, skill
@@ -21,13 +22,23 @@ from crm_assets.modelling.win_model import KEY, LOST, WON, check_rows, label
 if TYPE_CHECKING:
     import pandas as pd
 
-PREDICTION_COLUMNS = (
-    "opportunity_id",
-    "snapshot_month",
-    "probability",
-    "base_rate_probability",
-    "age_table_probability",
-    "won",
+
+def _probability(name: str, description: str) -> Column:
+    return Column(name, Kind.FLOAT, description, unit="probability", required=True, minimum=0)
+
+
+BACKTEST = Table(
+    "backtest_predictions",
+    "One row per opportunity of the backtest's months, predicted by a model that had not seen its outcome.",
+    (
+        Column("opportunity_id", Kind.STRING, "Identifier of the opportunity", required=True),
+        Column("snapshot_month", Kind.STRING, "Month whose book it was in, YYYY-MM", required=True),
+        _probability("probability", "Probability of a win by the end of the next month"),
+        _probability("base_rate_probability", "Win rate by quarter position"),
+        _probability("age_table_probability", "Win rate by age and quarter position"),
+        Column("won", Kind.INTEGER, "1 if it was won by the end of the next month, else 0", required=True, minimum=0),
+    ),
+    key=("opportunity_id", "snapshot_month"),
 )
 
 
@@ -50,7 +61,7 @@ class BacktestReport:
             `skill_vs_base_rate` and `skill_vs_age_table`. Undefined figures are None.
         pooled: the same figures over all rows of the test months together; None for every figure when there are none.
         mean_auc: mean of the monthly AUCs, which unlike the pooled one takes no credit for telling months apart.
-        predictions: the rows behind it, columns PREDICTION_COLUMNS.
+        predictions: the rows behind it, as in BACKTEST.
         reason: why there is no test month; None when there is one.
     """
 
@@ -120,8 +131,8 @@ class RollingOrigin:
     def predictions(self, month: Month) -> pd.DataFrame:
         """The book of `month` as the model of `month` and the references saw it, and how it ended a month later.
 
-        Columns PREDICTION_COLUMNS, `won` 0 or 1; rows without an outcome are left out, so the frame is empty until the
-        outcomes of `month` have matured. Raises QualityError when too little had matured to train.
+        Rows of BACKTEST; opportunities without an outcome are left out, so the frame is empty until the outcomes of
+        `month` have matured. Raises QualityError when too little had matured to train.
         """
         if month not in self._predictions:
             import pandas as pd
@@ -152,7 +163,7 @@ class RollingOrigin:
         import pandas as pd
 
         if not months:
-            return pd.DataFrame({name: [] for name in PREDICTION_COLUMNS})
+            return pd.DataFrame({name: [] for name in BACKTEST.column_names})
         return pd.concat([self.predictions(month) for month in months], ignore_index=True)
 
     def report(self, month: Month, window: int) -> BacktestReport:

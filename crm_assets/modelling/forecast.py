@@ -17,27 +17,39 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crm_assets.calendar import Month
+from crm_assets.contracts import Column, Kind, Table
 from crm_assets.errors import QualityError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FORECAST_COLUMNS = (
-    "level",
-    "name",
-    "deals",
-    "expected_wins",
-    "expected_revenue",
-    "low_80",
-    "high_80",
-    "low_95",
-    "high_95",
-)
 LEVELS = {"region": "regional_office", "product": "product", "agent": "sales_agent"}
 """Level of the forecast -> column that holds its groups."""
 
 TOTAL = "total"
 NO_NAME = "missing"
+
+FORECAST = Table(
+    "revenue_forecast",
+    "One row for the total and one per region, product and agent: what the book is expected to bring next month.",
+    (
+        Column("level", Kind.STRING, "What the row adds up", required=True, allowed=(TOTAL, *LEVELS)),
+        Column("name", Kind.STRING, "Which region, product or agent", required=True),
+        Column("snapshot_month", Kind.STRING, "Month at whose end it was made, YYYY-MM", required=True),
+        Column("forecast_month", Kind.STRING, "Month it is for, YYYY-MM", required=True),
+        Column("deals", Kind.INTEGER, "Open opportunities", unit="opportunities", required=True, minimum=0),
+        Column("expected_wins", Kind.FLOAT, "Sum of the probabilities", unit="deals", required=True, minimum=0),
+        Column("expected_revenue", Kind.FLOAT, "Sum of the expected values", unit="USD", required=True, minimum=0),
+        *(
+            Column(f"{end}_{level}", Kind.FLOAT, f"{text} end of the {level} % interval", unit="USD", required=True)
+            for level in (80, 95)
+            for end, text in (("low", "Lower"), ("high", "Upper"))
+        ),
+    ),
+    key=("level", "name"),
+)
+
 SIMULATED_DEALS = 5_000
 DRAWS = 4_000
 _QUANTILES = (0.10, 0.90, 0.025, 0.975)
@@ -45,18 +57,18 @@ _STANDARD_NORMAL = (-1.2815515655446004, 1.2815515655446004, -1.959963984540054,
 _DRAWS_AT_ONCE = 1 << 22
 
 
-def forecast(scores: pd.DataFrame, *, seed: int) -> pd.DataFrame:
+def forecast(scores: pd.DataFrame, *, month: Month, seed: int) -> pd.DataFrame:
     """Roll scores up to expected wins and revenue.
 
     Args:
         scores: one row per open opportunity: `probability` in [0, 1], `list_price` in USD, and the groups
             `regional_office`, `product`, `sales_agent`; the order of the rows does not matter.
+        month: the snapshot month that was scored; the forecast is for the month after.
         seed: seed of the simulation. A group's interval depends on the seed and its own deals alone.
 
     Returns:
-        FORECAST_COLUMNS: one row for the total (also of an empty book, all zeros), then one per region, product and
-        agent in alphabetical order. `deals` is a count, `expected_wins` a number of deals, the rest is USD; `low_80` to
-        `high_80` holds the revenue with probability 80 %, likewise 95.
+        Rows of FORECAST: one for the total (also of an empty book, all zeros), then one per region, product and agent
+        in alphabetical order. `low_80` to `high_80` holds the revenue with probability 80 %, likewise 95.
 
     Raises:
         QualityError: a probability is outside [0, 1] or empty, or a price is negative, infinite or empty.
@@ -69,7 +81,8 @@ def forecast(scores: pd.DataFrame, *, seed: int) -> pd.DataFrame:
         names = scores[column].astype(object)
         grouped = scores.groupby(names.where(names.notna(), NO_NAME).astype(str), sort=True)
         rows += [_roll_up(level, str(name), group, seed) for name, group in grouped]
-    return pd.DataFrame(rows, columns=list(FORECAST_COLUMNS))
+    months = {"snapshot_month": str(month), "forecast_month": str(month.next)}
+    return pd.DataFrame([row | months for row in rows], columns=FORECAST.column_names)
 
 
 def _check(scores: pd.DataFrame) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crm_assets.calendar import Month
+from crm_assets.contracts import Column, Kind, Table
 from crm_assets.errors import QualityError
 from crm_assets.modelling.backtest import ProbabilityModel, matured_by
 from crm_assets.modelling.metrics import measure
@@ -15,6 +16,43 @@ from crm_assets.modelling.win_model import KEY
 
 if TYPE_CHECKING:
     import pandas as pd
+
+FIGURES = {
+    "mean_auc": ("Mean over the test months of the area under the ROC curve", None),
+    "auc": ("Area under the ROC curve over all test months", None),
+    "average_precision": ("Average precision", None),
+    "brier": ("Brier score", "squared probability"),
+    "log_loss": ("Log loss", "nats"),
+    "calibration_error": ("Expected calibration error", "probability"),
+    "base_rate_brier": ("Brier score of the win rate by quarter position", "squared probability"),
+    "age_table_brier": ("Brier score of the win rate by age and quarter position", "squared probability"),
+    "skill_vs_base_rate": ("1 - Brier / Brier of the win rate by quarter position", None),
+    "skill_vs_age_table": ("1 - Brier / Brier of the win rate by age and quarter position", None),
+}
+"""Figure of the backtest in WIN_MODEL -> what it is, and its unit."""
+
+WIN_MODEL = Table(
+    "win_model",
+    "One row: the model trained at the month-end, how its recipe did out of time, and who is champion from then on.",
+    (
+        Column("snapshot_month", Kind.STRING, "Month at whose end it was trained, YYYY-MM", required=True),
+        Column("status", Kind.STRING, "Whether a model was trained", required=True, allowed=("trained", "not trained")),
+        Column("reason", Kind.STRING, "Why the model was promoted or not, or why none was trained", required=True),
+        Column("model_version", Kind.STRING, "Version of the month's model in the registry"),
+        Column("model_sha256", Kind.STRING, "Content hash of the month's model"),
+        Column("promoted", Kind.BOOLEAN, "Whether it became champion", required=True),
+        Column(
+            "champion_version", Kind.STRING, "Version of the champion after the decision; empty while there is none"
+        ),
+        Column("champion_sha256", Kind.STRING, "Content hash of the champion"),
+        Column("champion_month", Kind.STRING, "Month at whose end the champion was trained"),
+        Column("training_rows", Kind.INTEGER, "Rows it was trained on", unit="rows", minimum=0),
+        Column("training_wins", Kind.INTEGER, "Wins among them", unit="rows", minimum=0),
+        Column("test_months", Kind.INTEGER, "Months of the backtest", unit="months", required=True, minimum=0),
+        *(Column(name, Kind.FLOAT, text, unit=unit) for name, (text, unit) in FIGURES.items()),
+    ),
+    key=("snapshot_month",),
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +92,7 @@ def decide(champion: pd.DataFrame | None, challenger: pd.DataFrame) -> Promotion
 
     Args:
         champion: from `champion_predictions`; None when there is no champion yet.
-        challenger: rolling-origin predictions (`backtest.PREDICTION_COLUMNS`): of the backtest's window when there is
+        challenger: rolling-origin predictions (rows of `backtest.BACKTEST`): of the backtest's window when there is
             no champion, of the champion's months when there is one.
 
     Raises QualityError when a row stands twice in either.

@@ -37,7 +37,7 @@ class DriftReport:
         tests: number of tests made.
         share_drifted: share of the monitored columns, without the prediction, that drifted.
         prediction_psi, prediction_drifted: the same for the scores themselves.
-        columns: a row of `drift_columns.COLUMN_TABLE` per monitored column and one for the prediction.
+        columns: a row of `drift_columns.DRIFT` per monitored column and one for the prediction.
         html: a page of its own that loads nothing from elsewhere.
     """
 
@@ -159,7 +159,14 @@ def drift_report(
     if reason is not None:
         return dataclasses.replace(report, html=not_compared_page(report))
     columns, tests = compare_columns(
-        current, rows, numeric=numeric, categorical=categorical, prediction=prediction, min_rows=min_rows, alpha=alpha
+        current,
+        rows,
+        numeric=numeric,
+        categorical=categorical,
+        prediction=prediction,
+        month=month,
+        min_rows=min_rows,
+        alpha=alpha,
     )
     monitored = columns.loc[columns["kind"] != PREDICTION, "drifted"].fillna(value=False).astype(bool)
     predicted = columns[columns["kind"] == PREDICTION].iloc[0]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crm_assets.calendar import Month
+from crm_assets.contracts import Column, Kind, Table
 from crm_assets.monitoring.rows import MISSING, as_labels, as_numbers, as_probabilities
 from crm_assets.monitoring.two_samples import (
     Difference,
@@ -26,29 +28,33 @@ if TYPE_CHECKING:
 NUMERIC, CATEGORICAL, PREDICTION = "numeric", "categorical", "prediction"
 KS, CHI_SQUARE = "Kolmogorov-Smirnov", "chi-square"
 
-COLUMN_TABLE = {
-    "column": "object",
-    "kind": "object",
-    "test": "object",
-    "statistic": "float64",
-    "p_value": "float64",
-    "p_missing": "float64",
-    "psi": "float64",
-    "drifted": "boolean",
-    "missing_current": "float64",
-    "missing_reference": "float64",
-    "new_categories": "object",
-    "reason": "object",
-}
-"""Columns of a column table and their pandas types.
-
-`kind` is numeric, categorical or prediction. `test` is the test of the values, `statistic` and `p_value` what it
-gave. `p_missing` is the p-value of Fisher's test on the share of missing values, made where a numeric column has any;
-a category counts them as one of its own. `drifted` is whether either p-value is at most the threshold, null when
-neither test could be made. `missing_current` and `missing_reference` are shares of rows. `new_categories` names those
-that the reference lacks, with their rows, and is empty when there are none. `reason` says why the values were not
-tested, null when they were.
-"""
+DRIFT = Table(
+    "drift_report",
+    "One row per monitored column and one for the prediction: how this month's book compares with the reference.",
+    (
+        Column("snapshot_month", Kind.STRING, "Month that was compared, YYYY-MM", required=True),
+        Column("column", Kind.STRING, "Column of the scores or features", required=True),
+        Column("kind", Kind.STRING, "numeric, categorical or prediction", required=True),
+        Column("test", Kind.STRING, "Test of the values"),
+        Column("statistic", Kind.FLOAT, "What the test measured"),
+        Column("p_value", Kind.FLOAT, "What the test of the values gave", unit="probability"),
+        Column(
+            "p_missing",
+            Kind.FLOAT,
+            "What Fisher's test of the missing share gave, made where numbers are missing",
+            unit="probability",
+        ),
+        Column("psi", Kind.FLOAT, "Population stability index: how far it moved"),
+        Column(
+            "drifted", Kind.BOOLEAN, "Whether either test says so, corrected for their number; empty without a test"
+        ),
+        Column("missing_current", Kind.FLOAT, "Rows of this month without a value", unit="share"),
+        Column("missing_reference", Kind.FLOAT, "Rows of the reference without a value", unit="share"),
+        Column("new_categories", Kind.STRING, "Categories that the reference lacks, with their rows; blank if none"),
+        Column("reason", Kind.STRING, "Why the values could not be tested; empty if they were"),
+    ),
+    key=("column",),
+)
 
 _NEW_CATEGORIES_NAMED = 10
 
@@ -60,6 +66,7 @@ def compare_columns(
     numeric: Sequence[str],
     categorical: Sequence[str],
     prediction: str,
+    month: Month,
     min_rows: int,
     alpha: float,
 ) -> tuple[pd.DataFrame, int]:
@@ -68,12 +75,13 @@ def compare_columns(
     Args:
         current, reference: frames with all the columns.
         numeric, categorical, prediction: the columns, of each kind.
+        month: snapshot month of `current`.
         min_rows: values a numeric column must have on each side for its values to be tested.
         alpha: significance level of all tests together.
 
     Returns:
-        (a row of COLUMN_TABLE per column in the order given, the prediction last; the number of tests made). A column
-        has drifted when a p-value is at most alpha / tests, Bonferroni's correction.
+        (a row of DRIFT per column in the order given, the prediction last; the number of tests made). A column has
+        drifted when a p-value is at most alpha / tests, Bonferroni's correction.
 
     Raises MonitoringError when a numeric column does not hold finite numbers, or the prediction no probabilities.
     """
@@ -84,7 +92,8 @@ def compare_columns(
         *(_compare_labels(name, current[name], reference[name]) for name in categorical),
         _compare_probabilities(prediction, current[prediction], reference[prediction]),
     ]
-    table = pd.DataFrame(rows, columns=list(COLUMN_TABLE)).astype(COLUMN_TABLE)
+    table = pd.DataFrame([{"snapshot_month": str(month), **row} for row in rows], columns=DRIFT.column_names)
+    table = table.astype(DRIFT.pandas_types())
     smallest = table[["p_value", "p_missing"]].min(axis="columns")
     tests = int(table[["p_value", "p_missing"]].notna().sum().sum())
     table["drifted"] = (smallest <= alpha / max(tests, 1)).astype("boolean").mask(smallest.isna())
@@ -92,10 +101,10 @@ def compare_columns(
 
 
 def no_columns() -> pd.DataFrame:
-    """A column table without rows."""
+    """Rows of DRIFT, none."""
     import pandas as pd
 
-    return pd.DataFrame(columns=list(COLUMN_TABLE)).astype(COLUMN_TABLE)
+    return pd.DataFrame(columns=DRIFT.column_names).astype(DRIFT.pandas_types())
 
 
 def as_model_numbers(values: pd.Series, place: str) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crm_assets.calendar import Month
+from crm_assets.contracts import Column, Kind, Table
 from crm_assets.history.outcomes import OUTCOMES_ALLOWED, WON_OUTCOME
 from crm_assets.modelling.metrics import measure
 from crm_assets.monitoring.errors import MonitoringError
@@ -22,35 +23,53 @@ MEASURED, NOT_MEASURED = "measured", "not measured"
 OVERALL = "overall"
 SEGMENTS = ("regional_office", "product")
 
-PERFORMANCE_TABLE = {
-    "snapshot_month": "object",
-    "model_version": "object",
-    "level": "object",
-    "segment": "object",
-    "scored": "int64",
-    "rows": "int64",
-    "censored": "int64",
-    "wins": "int64",
-    "predicted_wins": "float64",
-    "forecast_error": "float64",
-    "auc": "float64",
-    "average_precision": "float64",
-    "brier": "float64",
-    "log_loss": "float64",
-    "calibration_error": "float64",
-    "expected_revenue": "float64",
-    "realised_revenue": "float64",
-    "revenue_error": "float64",
-}
-"""Columns of `Performance.table` and their pandas types.
-
-`level` is "overall" or the column the segments come from, `segment` its value ("all" overall). `scored` opportunities
-are `rows` whose outcome has matured and `censored` ones, of which nothing is known; every other figure is of `rows`
-alone and NaN where undefined. `wins` and `predicted_wins` (sum of probabilities) count opportunities, `forecast_error`
-is predicted minus realised. `auc` to `calibration_error` are those of `modelling.metrics.Metrics`. `expected_revenue`
-(sum of probability times list price), `realised_revenue` (sum of the closing values of the won) and `revenue_error`
-(expected minus realised) are in USD.
-"""
+PERFORMANCE = Table(
+    "model_performance",
+    "One row overall and one per region and product: how the scores of the month before turned out.",
+    (
+        Column("level", Kind.STRING, "overall, or the column the segments come from", required=True),
+        Column("segment", Kind.STRING, "Value of that column, or all", required=True),
+        Column("snapshot_month", Kind.STRING, "Month that was scored, YYYY-MM", required=True),
+        Column("matured_month", Kind.STRING, "Month at whose end the outcomes were known, YYYY-MM", required=True),
+        Column("model_version", Kind.STRING, "Version of the champion that gave the scores"),
+        Column(
+            "scored",
+            Kind.INTEGER,
+            "Opportunities of the month that were scored",
+            unit="opportunities",
+            required=True,
+            minimum=0,
+        ),
+        Column(
+            "censored",
+            Kind.INTEGER,
+            "Those of whose outcome nothing is known",
+            unit="opportunities",
+            required=True,
+            minimum=0,
+        ),
+        Column(
+            "rows",
+            Kind.INTEGER,
+            "Those whose outcome has matured; the figures below are of these",
+            unit="opportunities",
+            required=True,
+            minimum=0,
+        ),
+        Column("wins", Kind.INTEGER, "Those won by the end of the next month", unit="opportunities", required=True),
+        Column("predicted_wins", Kind.FLOAT, "Sum of the probabilities", unit="opportunities"),
+        Column("forecast_error", Kind.FLOAT, "Predicted minus realised wins", unit="opportunities"),
+        Column("auc", Kind.FLOAT, "Area under the ROC curve; empty unless there are wins and others"),
+        Column("average_precision", Kind.FLOAT, "Area under the precision-recall curve; empty as auc is"),
+        Column("brier", Kind.FLOAT, "Mean squared error of the probabilities", unit="squared probability"),
+        Column("log_loss", Kind.FLOAT, "Mean negative log likelihood", unit="nats"),
+        Column("calibration_error", Kind.FLOAT, "Expected calibration error over ten bins", unit="probability"),
+        Column("expected_revenue", Kind.FLOAT, "Sum of probability times list price", unit="USD"),
+        Column("realised_revenue", Kind.FLOAT, "Sum of the closing values of the won", unit="USD"),
+        Column("revenue_error", Kind.FLOAT, "Expected minus realised revenue", unit="USD"),
+    ),
+    key=("level", "segment"),
+)
 
 
 @dataclass(frozen=True)
@@ -63,7 +82,7 @@ class Performance:
         status: "measured" or "not measured".
         reason: why it was not measured; None when it was.
         unscored: opportunities with an outcome that were not scored.
-        table: rows of PERFORMANCE_TABLE: one overall, then one per segment. Without matured rows the counts stand there
+        table: rows of PERFORMANCE: one overall, then one per segment. Without matured rows the counts stand there
             and the figures are NaN.
     """
 
@@ -115,10 +134,8 @@ def realised_performance(
     version = versions[0] if versions else None
     groups = [(OVERALL, "all", rows)]
     groups += [(name, str(value), part) for name in segments for value, part in rows.groupby(name, sort=True)]
-    table = [
-        {"snapshot_month": str(month), "model_version": version, "level": level, "segment": segment} | _figures(part)
-        for level, segment, part in groups
-    ]
+    same = {"snapshot_month": str(month), "matured_month": str(month.next), "model_version": version}
+    table = [{**same, "level": level, "segment": segment, **_figures(part)} for level, segment, part in groups]
     matured = int(rows["matured"].sum())
     reason = None
     if matured == 0:
@@ -138,7 +155,7 @@ def realised_performance(
 def _as_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     import pandas as pd
 
-    return pd.DataFrame(rows, columns=list(PERFORMANCE_TABLE)).astype(PERFORMANCE_TABLE)
+    return pd.DataFrame(rows, columns=PERFORMANCE.column_names).astype(PERFORMANCE.pandas_types())
 
 
 def _check_table(frame: pd.DataFrame, names: Sequence[str], month: Month, place: str) -> None:

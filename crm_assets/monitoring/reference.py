@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from crm_assets.contracts import Column, Kind, Table
+from crm_assets.features.registry import FEATURE_TABLE
+from crm_assets.modelling.backtest import BACKTEST
 from crm_assets.monitoring.errors import MonitoringError
 from crm_assets.monitoring.rows import as_probabilities, require_columns, require_one
 
@@ -12,14 +14,32 @@ if TYPE_CHECKING:
     import pandas as pd
 
 KEY_COLUMNS = ("snapshot_month", "opportunity_id")
-REFERENCE_COLUMNS = (*KEY_COLUMNS, "next_quarter_position", "model_version", "probability")
-"""First columns of a reference set; the monitored columns follow."""
+
+MONITORED_NUMBERS = ("list_price",)
+MONITORED_CATEGORIES = ("product", "regional_office", "manager")
+"""What the business cannot choose to look alike: price, product mix, regions and teams. Ages and histories follow the
+calendar and add up over time, so they differ every month."""
+MONITORED = (*MONITORED_NUMBERS, *MONITORED_CATEGORIES)
+
+REFERENCE = Table(
+    "reference_set",
+    "One row per opportunity and month that the champion's recipe predicted out of sample: what normal looks like.",
+    (
+        Column("snapshot_month", Kind.STRING, "Month whose book it was in, YYYY-MM", required=True),
+        Column("opportunity_id", Kind.STRING, "Identifier of the opportunity", required=True),
+        FEATURE_TABLE.column("next_quarter_position"),
+        Column("model_version", Kind.STRING, "Version of the champion", required=True),
+        BACKTEST.column("probability"),
+        *(FEATURE_TABLE.column(name) for name in MONITORED),
+    ),
+    key=KEY_COLUMNS,
+)
 
 POSITION_NAMES = {1: "first", 2: "second", 3: "third"}
 """Months of a quarter by position, for messages."""
 
 
-def reference_set(backtest_rows: pd.DataFrame, *, model_version: str, columns: Sequence[str]) -> pd.DataFrame:
+def reference_set(backtest_rows: pd.DataFrame, *, model_version: str) -> pd.DataFrame:
     """The rows that later months are compared with.
 
     Predictions a model makes of its own training rows are too sure of themselves, so the reference holds those of the
@@ -28,25 +48,18 @@ def reference_set(backtest_rows: pd.DataFrame, *, model_version: str, columns: S
 
     Args:
         backtest_rows: one row per snapshot month and opportunity: `snapshot_month` ("2017-05"), `opportunity_id`,
-            `next_quarter_position` (1, 2 or 3), `probability` out of sample, and `columns`. Others are left out.
+            `next_quarter_position` (1, 2 or 3), `probability` out of sample, and `MONITORED`. Others are left out.
         model_version: version of the champion whose backtest it is.
-        columns: the monitored columns.
 
     Returns:
-        Columns REFERENCE_COLUMNS and `columns`, sorted by month and opportunity; as many rows as `backtest_rows`.
+        Rows of REFERENCE, sorted by month and opportunity; as many as `backtest_rows`.
 
     Raises:
         MonitoringError: a column is missing, a row is repeated, a probability or quarter position is out of range, or
             the rows are marked with another model version.
     """
     place = "the backtest rows"
-    taken = [name for name in columns if name in REFERENCE_COLUMNS]
-    if taken:
-        raise MonitoringError(
-            f"{', '.join(taken)} cannot be monitored: a reference set has a column of that name itself"
-        )
-    wanted = [name for name in REFERENCE_COLUMNS if name != "model_version"]
-    require_columns(backtest_rows, [*wanted, *columns], place)
+    require_columns(backtest_rows, [name for name in REFERENCE.column_names if name != "model_version"], place)
     as_probabilities(backtest_rows["probability"], place)
     wrong = backtest_rows.loc[~backtest_rows["next_quarter_position"].isin([1, 2, 3]), "next_quarter_position"]
     if len(wrong):
@@ -59,7 +72,7 @@ def reference_set(backtest_rows: pd.DataFrame, *, model_version: str, columns: S
         )
     if "model_version" in backtest_rows:
         require_one(backtest_rows, "model_version", model_version, place, "use the champion's own backtest")
-    reference = backtest_rows.assign(model_version=model_version)[[*REFERENCE_COLUMNS, *columns]]
+    reference = backtest_rows.assign(model_version=model_version)[REFERENCE.column_names]
     return reference.sort_values(list(KEY_COLUMNS), kind="stable").reset_index(drop=True)
 
 

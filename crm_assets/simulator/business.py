@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from crm_assets.calendar import Month
+from crm_assets.calendar import FIRST_MONDAY, Month
 from crm_assets.simulator.config import SimulationConfig
 from crm_assets.simulator.hazard import MAX_AGE, cumulative_hazard
 from crm_assets.simulator.organisation import (
@@ -125,7 +125,7 @@ class Business:
 
 
 def _fortnights(calendar: npt.NDArray[np.datetime64]) -> npt.NDArray[np.int64]:
-    """Fortnights from the first day's on; each begins on the Monday of an even `calendar.week_number`."""
-    fortnight = (calendar - np.datetime64("1970-01-05", "D")).astype(np.int64) // 14
+    """Fortnights from the first day's on; each begins on the Monday of an even week since the first."""
+    fortnight = (calendar - np.datetime64(FIRST_MONDAY, "D")).astype(np.int64) // 14
     since_first: npt.NDArray[np.int64] = fortnight - fortnight[0]
     return since_first

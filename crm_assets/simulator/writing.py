@@ -27,7 +27,7 @@ FILE_FORMATS: tuple[str, ...] = get_args(FileFormat)
 
 def truth_folder(out: Path) -> Path:
     """Where the true probabilities of the tables in `out` go: `data_truth` beside `data`."""
-    out = out.absolute()
+    out = out.resolve()
     return out.with_name(f"{out.name}_truth")
 
 
@@ -96,11 +96,14 @@ def _write_tables(tables: dict[str, pl.DataFrame], folder: Path, file_format: Fi
 @contextmanager
 def _new_folder(out: Path) -> Iterator[Path]:
     """A temporary folder beside `out` that takes its place when all is written to it, and else is removed."""
-    out = out.absolute()
+    out = out.resolve()
+    try:
+        _refuse_occupied(out)
+    except OSError as error:
+        raise SettingsError(f"{out} cannot be read: {error.strerror}; choose another folder") from error
     # The process id keeps two writers apart; a folder that a killed one left under the same id is of no use.
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     try:
-        _refuse_occupied(out)
         out.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
@@ -116,6 +119,9 @@ def _new_folder(out: Path) -> Iterator[Path]:
 
 
 def _refuse_occupied(out: Path) -> None:
+    """Raise SettingsError unless a new folder can take the place of `out`."""
+    if out == Path.cwd():
+        raise SettingsError(f"{out} is the working directory: name a new folder, such as {out / 'crm'}")
     if out.is_dir():
         if any(out.iterdir()):
             raise SettingsError(f"{out} is not empty: remove what is in it, or choose another folder")

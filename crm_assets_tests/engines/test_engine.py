@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from crm_assets.engines import Engine, EngineChoice, choose_engine, open_engine
 from crm_assets.engines.dialect import days_between
 from crm_assets.engines.duckdb_engine import DuckDBEngine
-from crm_assets.errors import SettingsError
+from crm_assets.errors import EngineError, SettingsError
 from crm_assets.settings import Settings
 
 
@@ -60,6 +60,19 @@ def test_without_pyspark(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_memory_limit_of_duckdb() -> None:
     connection = DuckDBEngine("123MiB")._connection
     assert connection.sql("SELECT current_setting('memory_limit')").fetchall() == [("123.0 MiB",)]
+
+
+def test_what_cannot_be_written_is_told_with_a_remedy(engine: Engine, tmp_path: Path) -> None:
+    pl.DataFrame({"number": [1]}).write_parquet(tmp_path / "in.parquet")
+    with pytest.raises(EngineError, match=r"(?i)no such file or directory.*TMPDIR"):
+        engine.sink(engine.scan(tmp_path / "in.parquet"), tmp_path / "missing" / "out.parquet")
+
+
+def test_what_cannot_be_computed_is_told_with_a_remedy(engine: Engine, tmp_path: Path) -> None:
+    pl.DataFrame({"text": ["1", "one"]}).write_parquet(tmp_path / "in.parquet")
+    frame = engine.scan(tmp_path / "in.parquet").select(nw.col("text").cast(nw.Int64()))
+    with pytest.raises(EngineError, match=r"(?i)could not compute.*; .*TMPDIR"):
+        engine.sink(frame, tmp_path / "out.parquet")
 
 
 @pytest.mark.parametrize("folder", ["the lake, ñ", "q*", "[1]", "what?", "{a,b}", "month=2017-05"])

@@ -24,7 +24,7 @@ def test_good_features_come_back_in_their_order() -> None:
     assert check_features(iter(features)) == features
 
 
-@pytest.mark.parametrize("column", ["account", "close_value", "close_date", "days_to_close"])
+@pytest.mark.parametrize("column", ["account", "close_value", "close_date", "days_to_close", "deal_stage"])
 def test_what_is_not_known_while_open_is_refused(column: str) -> None:
     said = refused(feature("ok"), feature("leak", "opportunity_snapshots.age_days", f"opportunity_snapshots.{column}"))
     when = "late, unknown when" if column == "account" else "at close"
@@ -41,7 +41,7 @@ def test_every_column_of_the_snapshot_is_known_while_open_or_refused() -> None:
             check_features([feature("one", f"opportunity_snapshots.{column.name}")])
         except FeatureError:
             refused_columns.add(column.name)
-    assert refused_columns == {"account", "close_value", "close_date", "days_to_close"}
+    assert refused_columns == {"account", "close_value", "close_date", "days_to_close", "deal_stage"}
 
 
 def test_closings_of_others_may_be_read() -> None:

@@ -39,10 +39,12 @@ def test_run_again_says_that_all_is_up_to_date(at: Command) -> None:
     assert "Forecast for 2018-01" in told.output
     assert "Champion: version" in told.output
     assert "2017-12.html" in told.output
+    assert "creating opportunities" in told.stderr.splitlines()
 
 
 def test_run_as_json(at: Command) -> None:
     told = at("run", "--json")
+    assert "opportunities" not in told.stderr
     shown = json.loads(told.stdout)
     assert shown["made"] == []
     assert len(shown["top"]) == 10
@@ -134,6 +136,9 @@ def test_simulate_writes_extracts_and_the_truth_apart(command: Command) -> None:
     again = command(*arguments)
     assert again.exit_code == 2
     assert "sim/crm" in again.stderr
+    here = command(*arguments[:-1], ".")
+    assert here.exit_code == 2
+    assert f"{command.folder} is the working directory" in here.stderr
 
 
 def test_late_export_runs_like_any_source(command: Command) -> None:

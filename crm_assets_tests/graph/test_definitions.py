@@ -70,6 +70,17 @@ def test_every_asset_explains_itself(definitions: dg.Definitions) -> None:
         assert all(column.description for column in schema.columns), spec.key
 
 
+def test_columns_tell_their_unit_once_and_the_crm_ones_when_they_are_known(definitions: dg.Definitions) -> None:
+    shown: dict[tuple[str, str], str] = {}
+    for spec in definitions.resolve_all_asset_specs():
+        schema = spec.metadata["dagster/column_schema"]
+        shown |= {(spec.key.to_user_string(), column.name): column.description for column in schema.columns}
+    assert shown["raw/accounts", "revenue"] == "Annual revenue (million USD). Known: always."
+    assert shown["raw/sales_pipeline", "close_date"].endswith("Known: at close.")
+    assert shown["opportunity_features", "age_days"] == "Days since the opportunity was engaged."
+    assert [name for name, text in shown.items() if "Known" in text and not name[0].startswith("raw/")] == []
+
+
 def test_columns_of_features_are_traced_to_snapshots(definitions: dg.Definitions) -> None:
     specs = {spec.key.to_user_string(): spec for spec in definitions.resolve_all_asset_specs()}
     lineage = specs["opportunity_features"].metadata["dagster/column_lineage"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import polars as pl
 import pytest
+from mlflow import MlflowClient
 
 from crm_assets.calendar import Month, month_range
 from crm_assets.defs.assets import ASSETS
@@ -81,6 +84,14 @@ def test_alias_points_at_the_last_champion(finished: Finished) -> None:
     assert champion.version == table(finished, "win_model").row(0, named=True)["champion_version"]
 
 
+def test_registry_tells_on_which_figures_a_model_was_promoted_or_not(finished: Finished) -> None:
+    row, registry = table(finished, "win_model").row(0, named=True), finished.platform.registry
+    tags = MlflowClient(registry.tracking_uri).get_model_version(registry.model_name, row["model_version"]).tags
+    figures = json.loads(tags["decision_figures"])
+    assert f"Brier {figures['challenger_brier']:.4f} of the challenger" in row["reason"]
+    assert f"{figures['champion_brier']:.4f} of the champion on {figures['rows']} rows" in row["reason"]
+
+
 def test_backtest_beats_the_base_rate_but_is_no_oracle(finished: Finished) -> None:
     row = table(finished, "win_model").row(0, named=True)
     assert row["brier"] < row["base_rate_brier"]
@@ -110,17 +121,26 @@ def test_drift_report_is_a_page_of_its_own(finished: Finished) -> None:
     assert 'src="http' not in page
 
 
-def test_metadata_of_each_month_is_its_own(finished: Finished) -> None:
+def shown(finished: Finished, asset: str, month: Month) -> dict[str, Any]:
+    """What Dagster shows of a month of an asset."""
     with dg.DagsterInstance.from_config(str(finished.settings.dagster_home)) as instance:
-        for month in (finished.result.months[6], finished.last):
-            record = instance.fetch_materializations(
-                dg.AssetRecordsFilter(asset_key=dg.AssetKey("opportunity_features"), asset_partitions=[str(month)]),
-                limit=1,
-            ).records[0]
-            assert record.asset_materialization is not None
-            metadata = record.asset_materialization.metadata
-            assert metadata["dagster/row_count"].value == table(finished, "opportunity_features", month).height
-            assert "| opportunity_id |" in str(metadata["preview"].value)
+        wanted = dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=[str(month)])
+        (record,) = instance.fetch_materializations(wanted, limit=1).records
+    assert record.asset_materialization is not None
+    return {name: value.value for name, value in record.asset_materialization.metadata.items()}
+
+
+def test_metadata_of_each_month_is_its_own(finished: Finished) -> None:
+    for month in (finished.result.months[6], finished.last):
+        metadata = shown(finished, "opportunity_features", month)
+        assert metadata["dagster/row_count"] == table(finished, "opportunity_features", month).height
+        assert "| opportunity_id |" in metadata["preview"]
+
+
+def test_preview_of_scores_shows_the_highest_expected_values(finished: Finished) -> None:
+    preview = shown(finished, "scores", finished.last)["preview"].splitlines()[2:]
+    best = table(finished, "scores").sort("expected_value", descending=True, maintain_order=True).head(5)
+    assert [line.split(" | ")[0] for line in preview] == [f"| {identity}" for identity in best["opportunity_id"]]
 
 
 def test_checks_ran_and_passed(finished: Finished) -> None:

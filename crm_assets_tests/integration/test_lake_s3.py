@@ -129,13 +129,13 @@ def test_a_key_that_may_only_read(s3_url: str, s3_server: S3Server, monkeypatch:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3_server.reader_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3_server.reader_secret)
     reader = Lake.open(s3_url, source=SOURCE, create=True)
-    reader.verify("deals", MAY)
+    reader.table("deals", MAY)
     with pytest.raises(
         StorageError,
         match=r"cannot write deals/2017-05\.parquet: the server said AccessDenied.*give the key permission to list",
     ):
         reader.write_table("deals", MAY, lazy(deals()), DEALS, sink=polars_sink, provenance=MADE_BY)
-    reader.verify("deals", MAY)
+    reader.table("deals", MAY)
 
 
 def test_a_session_token_is_sent(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -319,7 +319,7 @@ def test_a_writer_killed_midway_leaves_the_old_object(
     uploads = [upload for upload in bucket.multipart_uploads.all() if upload.object_key.startswith(prefix(s3_url))]
     assert len(uploads) == (1 if one_put_bytes < local.stat().st_size else 0)
     assert open_storage(s3_url).list() == files
-    lake.verify("deals", MAY)
+    lake.table("deals", MAY)
     assert lake.is_intact("deals", MAY)
     for upload in uploads:
         upload.abort()

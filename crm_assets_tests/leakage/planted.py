@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
-from crm_assets.calendar import Month
-from crm_assets.features.counts import FIRST_MONDAY
+from crm_assets.calendar import FIRST_MONDAY, Month
 from crm_assets.leakage.rebuild import Rebuild, Rebuilt, rebuilt
 from crm_assets.leakage.worlds import World
 from crm_assets.modelling.backtest import RollingOrigin

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from crm_assets.calendar import Month, month_range
 from crm_assets.errors import QualityError
 from crm_assets.modelling.backtest import (
-    PREDICTION_COLUMNS,
+    BACKTEST,
     BacktestReport,
     RollingOrigin,
     first_informative_month,
@@ -88,7 +88,7 @@ def test_each_month_is_fitted_once() -> None:
 
 def test_predictions_stand_beside_references_and_outcomes() -> None:
     predictions = RollingOrigin(book_rows(), Recorder(), min_wins=1).predictions(Month(2017, 6))
-    assert tuple(predictions.columns) == PREDICTION_COLUMNS
+    assert list(predictions.columns) == BACKTEST.column_names
     rows = book_rows().set_index("opportunity_id")
     won = rows.loc[predictions["opportunity_id"], "outcome"] == "won"
     assert predictions["won"].tolist() == won.astype(int).tolist()

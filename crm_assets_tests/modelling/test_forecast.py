@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crm_assets.calendar import Month
 from crm_assets.errors import QualityError
 from crm_assets.modelling import forecast as module
-from crm_assets.modelling.forecast import FORECAST_COLUMNS, forecast
+from crm_assets.modelling.forecast import FORECAST, forecast
+
+MONTH = Month(2017, 12)
 
 
 def scores(probability: list[float], price: list[float], agent: list[str | None] | None = None) -> pd.DataFrame:
@@ -46,8 +49,10 @@ def exact_quantile(probability: list[float], price: list[float], share: float) -
 
 
 def test_expected_wins_and_revenue_by_level() -> None:
-    table = forecast(scores([0.5, 0.2, 0.1], [100, 50, 1000], ["Bob", "Ann", "Bob"]), seed=1)
-    assert tuple(table.columns) == FORECAST_COLUMNS
+    table = forecast(scores([0.5, 0.2, 0.1], [100, 50, 1000], ["Bob", "Ann", "Bob"]), month=MONTH, seed=1)
+    assert list(table.columns) == FORECAST.column_names
+    assert set(table["snapshot_month"]) == {"2017-12"}
+    assert set(table["forecast_month"]) == {"2018-01"}
     assert table[["level", "name"]].to_numpy().tolist() == [
         ["total", "total"],
         ["region", "West"],
@@ -65,7 +70,7 @@ def test_expected_wins_and_revenue_by_level() -> None:
 def test_intervals_of_a_small_book_are_its_exact_quantiles() -> None:
     # No sum's cumulative probability lies within four standard errors of a quantile asked for.
     probability, price = [0.3, 0.3, 0.25, 0.6, 0.7], [100.0, 100.0, 5000.0, 300.0, 55.0]
-    total = row(forecast(scores(probability, price), seed=7), "total", "total")
+    total = row(forecast(scores(probability, price), month=MONTH, seed=7), "total", "total")
     for column, share in (("low_80", 0.1), ("high_80", 0.9), ("low_95", 0.025), ("high_95", 0.975)):
         assert total[column] == exact_quantile(probability, price, share), column
 
@@ -73,9 +78,9 @@ def test_intervals_of_a_small_book_are_its_exact_quantiles() -> None:
 def test_simulated_and_normal_intervals_agree_on_a_large_book(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(4)
     book = scores(random.random(2000).tolist(), random.choice([100.0, 120.0, 150.0], 2000).tolist())
-    simulated = row(forecast(book, seed=7), "total", "total")
+    simulated = row(forecast(book, month=MONTH, seed=7), "total", "total")
     monkeypatch.setattr(module, "SIMULATED_DEALS", 0)
-    normal = row(forecast(book, seed=7), "total", "total")
+    normal = row(forecast(book, month=MONTH, seed=7), "total", "total")
     width = normal["high_95"] - normal["low_95"]
     for column in ("low_80", "high_80", "low_95", "high_95"):
         assert simulated[column] == pytest.approx(normal[column], abs=0.05 * width), column
@@ -84,32 +89,34 @@ def test_simulated_and_normal_intervals_agree_on_a_large_book(monkeypatch: pytes
 
 def test_a_normal_interval_stays_between_nothing_and_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SIMULATED_DEALS", 0)
-    total = row(forecast(scores([0.01], [100]), seed=1), "total", "total")
+    total = row(forecast(scores([0.01], [100]), month=MONTH, seed=1), "total", "total")
     assert total["low_95"] == 0
     assert total["high_95"] <= 100
 
 
 def test_an_empty_book_has_a_total_of_zero() -> None:
-    table = forecast(scores([], []), seed=1)
+    table = forecast(scores([], []), month=MONTH, seed=1)
     assert len(table) == 1
     assert table.iloc[0].to_dict() == {
         "level": "total",
         "name": "total",
-        **dict.fromkeys(FORECAST_COLUMNS[2:], 0),
+        "snapshot_month": "2017-12",
+        "forecast_month": "2018-01",
+        **dict.fromkeys(FORECAST.column_names[4:], 0),
     }
 
 
 def test_the_order_of_rows_does_not_matter_and_a_group_stands_alone() -> None:
     random = np.random.default_rng(2)
     book = scores(random.random(60).tolist(), random.choice([55.0, 550.0], 60).tolist(), ["Ann", "Bob", "Cid"] * 20)
-    table = forecast(book, seed=3)
-    pd.testing.assert_frame_equal(forecast(book.sample(frac=1, random_state=1), seed=3), table)
-    only_ann = forecast(book[book["sales_agent"] == "Ann"], seed=3)
+    table = forecast(book, month=MONTH, seed=3)
+    pd.testing.assert_frame_equal(forecast(book.sample(frac=1, random_state=1), month=MONTH, seed=3), table)
+    only_ann = forecast(book[book["sales_agent"] == "Ann"], month=MONTH, seed=3)
     assert row(only_ann, "agent", "Ann").to_dict() == row(table, "agent", "Ann").to_dict()
 
 
 def test_deals_without_a_name_are_kept() -> None:
-    table = forecast(scores([0.5, 0.5], [10, 20], ["Ann", None]), seed=1)
+    table = forecast(scores([0.5, 0.5], [10, 20], ["Ann", None]), month=MONTH, seed=1)
     assert row(table, "agent", "missing")["expected_revenue"] == pytest.approx(10)
 
 
@@ -125,14 +132,14 @@ def test_deals_without_a_name_are_kept() -> None:
 )
 def test_what_is_no_probability_or_price_is_named(probability: float, price: float, named: str) -> None:
     with pytest.raises(QualityError, match=named):
-        forecast(scores([0.1, probability], [5.0, price]), seed=1)
+        forecast(scores([0.1, probability], [5.0, price]), month=MONTH, seed=1)
 
 
 @given(deals=st.lists(st.tuples(st.floats(0, 1), st.sampled_from([55.0, 4821.0, 26768.0])), max_size=12))
 @settings(max_examples=40, deadline=None)
 def test_intervals_are_nested_and_levels_add_up(deals: list[tuple[float, float]]) -> None:
     agents: list[str | None] = [["Ann", "Bob"][number % 2] for number in range(len(deals))]
-    table = forecast(scores([deal[0] for deal in deals], [deal[1] for deal in deals], agents), seed=5)
+    table = forecast(scores([deal[0] for deal in deals], [deal[1] for deal in deals], agents), month=MONTH, seed=5)
     for _, line in table.iterrows():
         assert 0 <= line["low_95"] <= line["low_80"] <= line["high_80"] <= line["high_95"]
     total = row(table, "total", "total")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from crm_assets.calendar import Month
 from crm_assets.errors import QualityError
-from crm_assets.modelling.backtest import PREDICTION_COLUMNS
+from crm_assets.modelling.backtest import BACKTEST
 from crm_assets.modelling.promotion import champion_predictions, decide
 from crm_assets_tests.modelling.book_rows import book_rows
 
@@ -28,7 +28,7 @@ def predictions(
             "age_table_probability": base_rate,
             "won": won,
         },
-        columns=list(PREDICTION_COLUMNS),
+        columns=BACKTEST.column_names,
     )
 
 

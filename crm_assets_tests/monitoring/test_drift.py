@@ -16,7 +16,7 @@ from scipy.stats import binom
 from crm_assets.calendar import Month
 from crm_assets.monitoring.drift import COMPARED as STATUS_COMPARED
 from crm_assets.monitoring.drift import NOT_COMPARED, DriftReport, drift_report
-from crm_assets.monitoring.drift_columns import COLUMN_TABLE, PREDICTION, compare_columns
+from crm_assets.monitoring.drift_columns import DRIFT, PREDICTION, compare_columns
 from crm_assets.monitoring.drift_columns import NUMERIC as KIND_NUMERIC
 from crm_assets.monitoring.drift_level import DriftThresholds, drift_level
 from crm_assets.monitoring.errors import MonitoringError
@@ -26,7 +26,14 @@ ALPHA = 0.05
 
 
 def compare(current: pd.DataFrame, before: pd.DataFrame, **changes: Any) -> tuple[pd.DataFrame, int]:
-    given: dict[str, Any] = {**MONITORED, "prediction": "probability", "min_rows": 30, "alpha": ALPHA, **changes}
+    given: dict[str, Any] = {
+        **MONITORED,
+        "prediction": "probability",
+        "month": MONTH,
+        "min_rows": 30,
+        "alpha": ALPHA,
+        **changes,
+    }
     return compare_columns(current, before, **given)
 
 
@@ -199,7 +206,8 @@ def test_a_report_says_how_the_month_compares() -> None:
     assert report.prediction_psi == row_of(report.columns, "probability")["psi"]
     assert report.p_threshold == pytest.approx(ALPHA / 6)
     assert report.new_category_columns == ("product",)
-    assert {name: str(dtype) for name, dtype in report.columns.dtypes.items()} == COLUMN_TABLE
+    assert {name: str(dtype) for name, dtype in report.columns.dtypes.items()} == DRIFT.pandas_types()
+    assert set(report.columns["snapshot_month"]) == {str(MONTH)}
 
 
 def test_the_summary_has_the_same_plain_fields_for_every_month() -> None:
@@ -214,7 +222,7 @@ def test_the_column_table_goes_over_to_polars() -> None:
     for rows in (missing_numbers(new_category(book(100, 1))), book(100, 1).assign(cohort_size=None)):
         report = drift_report(rows, reference(), **COMPARED)
         assert pl.from_pandas(report.columns).height == 6
-    assert pl.from_pandas(drift_report(book(10, 1), None, **COMPARED).columns).columns == list(COLUMN_TABLE)
+    assert pl.from_pandas(drift_report(book(10, 1), None, **COMPARED).columns).columns == DRIFT.column_names
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ MODULES = (
     "crm_assets.monitoring.errors",
     "crm_assets.monitoring.evidently_table",
     "crm_assets.monitoring.performance",
-    "crm_assets.monitoring.plots",
     "crm_assets.monitoring.reference",
     "crm_assets.monitoring.rows",
     "crm_assets.monitoring.two_samples",

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crm_assets.calendar import Month
+from crm_assets.contracts import Kind
 from crm_assets.modelling.metrics import measure
 from crm_assets.monitoring.errors import MonitoringError
-from crm_assets.monitoring.performance import MEASURED, NOT_MEASURED, PERFORMANCE_TABLE, realised_performance
+from crm_assets.monitoring.performance import MEASURED, NOT_MEASURED, PERFORMANCE, realised_performance
 
 MONTH = Month(2017, 5)
 
@@ -54,12 +55,8 @@ def test_the_overall_row_of_a_hand_counted_month() -> None:
     performance = realised_performance(scores(), outcomes(), month=MONTH)
     assert (performance.status, performance.reason, performance.model_version) == (MEASURED, None, "3")
     row = performance.table.iloc[0].to_dict()
-    assert (row["level"], row["segment"], row["snapshot_month"], row["model_version"]) == (
-        "overall",
-        "all",
-        "2017-05",
-        "3",
-    )
+    assert (row["level"], row["segment"], row["model_version"]) == ("overall", "all", "3")
+    assert (row["snapshot_month"], row["matured_month"]) == ("2017-05", "2017-06")
     assert (row["scored"], row["rows"], row["censored"], row["wins"]) == (5, 4, 1, 2)
     assert row["predicted_wins"] == pytest.approx(0.8 + 0.4 + 0.3 + 0.1)
     assert row["forecast_error"] == pytest.approx(1.6 - 2)
@@ -78,7 +75,7 @@ def test_an_opportunity_without_an_outcome_is_censored_not_lost() -> None:
     assert all(math.isnan(north[name]) for name in ("brier", "predicted_wins", "expected_revenue", "realised_revenue"))
     without = realised_performance(scores().drop(index=4), outcomes(), month=MONTH).table.iloc[0]
     overall = performance.table.iloc[0]
-    figures = [name for name, kind in PERFORMANCE_TABLE.items() if kind == "float64"]
+    figures = [column.name for column in PERFORMANCE.columns if column.kind is Kind.FLOAT]
     pd.testing.assert_series_equal(without[figures], overall[figures])
 
 
@@ -134,8 +131,8 @@ def test_what_cannot_be_measured_says_why(scored: pd.DataFrame, known: pd.DataFr
 def test_the_table_has_the_same_columns_for_every_month() -> None:
     for scored in (scores(), scores().iloc[:0]):
         table = realised_performance(scored, outcomes(), month=MONTH).table
-        assert {name: str(dtype) for name, dtype in table.dtypes.items()} == PERFORMANCE_TABLE
-        assert pl.from_pandas(table).columns == list(PERFORMANCE_TABLE)
+        assert {name: str(dtype) for name, dtype in table.dtypes.items()} == PERFORMANCE.pandas_types()
+        assert pl.from_pandas(table).columns == PERFORMANCE.column_names
 
 
 def test_without_close_values_the_realised_revenue_is_unknown() -> None:

@@ -87,6 +87,18 @@ def test_what_is_there_is_never_overwritten(simulation: Simulation, tmp_path: Pa
     assert names(tmp_path) == {"crm", "crm_truth"}
 
 
+def test_the_working_directory_and_the_root_are_refused(
+    simulation: Simulation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for out in (".", str(tmp_path)):
+        with pytest.raises(SettingsError, match=f"{tmp_path} is the working directory: name a new folder, such as"):
+            write_extracts(simulation, Path(out), MONTHS)
+    with pytest.raises(SettingsError, match="/ is not empty"):
+        write_extracts(simulation, Path("/"), MONTHS)
+    assert names(tmp_path) == set()
+
+
 def test_a_place_that_cannot_be_written_is_named(simulation: Simulation, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SettingsError, match=r"cannot write .*file/crm: .*choose another"):
