@@ -92,25 +92,36 @@ def run(source: str | None, months: str | None, force: bool, as_json: bool) -> N
         print_summary(shown, result)
 
 
-@main.command(epilog=f"Example: crm-assets scores --month 2017-09 --top 20{EXIT_CODES}")
+@main.command(epilog=f"Example: crm-assets scores --as-of 2017-09 --top 20{EXIT_CODES}")
 @_SOURCE
-@click.option("--month", metavar="M", help="Month-end of the scores, YYYY-MM; the newest by default.")
+@click.option("--as-of", "--month", "month", metavar="M", help="Month-end, YYYY-MM; the newest by default.")
+@click.option("--sha256", metavar="HEX", help="Scores given earlier and replaced, by the first digits of their hash.")
 @click.option("--top", default=10, show_default=True, type=click.IntRange(min=1), help="Rows to print.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the stored Parquet file here.")
 @_JSON
 @_verb
-def scores(source: str | None, month: str | None, top: int, as_json: bool) -> None:
-    """Show the scores of a month, most expected revenue first; with --json all of them."""
+def scores(
+    *, source: str | None, month: str | None, sha256: str | None, top: int, out: Path | None, as_json: bool
+) -> None:
+    """Show the scores of a month as they were given, most expected revenue first; with --json all of them."""
     from crm_assets.calendar import Month
+    from crm_assets.published import check_model, published
     from crm_assets.settings import load_settings
-    from crm_assets.summary import month_of_scores, print_scores, scores_of
+    from crm_assets.summary import print_provenance, print_scores
 
     settings = load_settings(source_url=source)
-    lake, chosen = month_of_scores(settings, Month.parse(month) if month else None)
-    rows = scores_of(lake, chosen)
+    found = published(settings, Month.parse(month) if month else None, sha256)
+    if month:
+        check_model(settings, found)
+    if out:
+        out.write_bytes(found.file.read_bytes())
+    rows = found.ranked()
     if as_json:
-        click.echo(json.dumps({"month": str(chosen), "scores": rows.to_dicts()}, default=str))
+        told = {"month": str(found.month), "provenance": found.provenance(), "scores": rows.to_dicts()}
+        click.echo(json.dumps(told, default=str))
     else:
-        print_scores(rows.head(top), f"Open pipeline at the end of {chosen}: {rows.height} opportunities")
+        print_scores(rows.head(top), f"Open pipeline at the end of {found.month}: {rows.height} opportunities")
+        print_provenance(found)
 
 
 @main.command(epilog=f"Example: crm-assets leakage --source exports/crm --months 2017-01:2017-12{EXIT_CODES}")

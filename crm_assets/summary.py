@@ -13,18 +13,16 @@ import polars as pl
 from crm_assets.calendar import Month
 from crm_assets.defs.provenance import DOCUMENTS
 from crm_assets.defs.scoring import SCORES
-from crm_assets.errors import LakeError
 from crm_assets.history.snapshots import SNAPSHOTS
 from crm_assets.lake import Lake
 from crm_assets.modelling.forecast import FORECAST
 from crm_assets.modelling.promotion import WIN_MODEL
 from crm_assets.monitoring.drift_columns import DRIFT
-from crm_assets.sources import open_source
 
 if TYPE_CHECKING:
     from crm_assets.defs.platform import Platform
+    from crm_assets.published import PublishedScores
     from crm_assets.run import RunResult
-    from crm_assets.settings import Settings
 
 TOP = 10
 _WIDTH = 100
@@ -35,18 +33,6 @@ def scores_of(lake: Lake, month: Month) -> pl.DataFrame:
     """The month's scores, most expected value first. Raises LakeError when the lake does not hold them."""
     rows = pl.read_parquet(lake.table_path(SCORES.name, month))
     return rows.sort(["expected_value", "opportunity_id"], descending=[True, False])
-
-
-def month_of_scores(settings: Settings, month: Month | None) -> tuple[Lake, Month]:
-    """The lake, and `month` or the newest with scores. Raises LakeError when there is no lake or no such month."""
-    url = settings.dataset_url
-    lake = Lake.open(url, source=open_source(settings.source_url).url, create=False)
-    held = lake.months(SCORES.name)
-    if not held:
-        raise LakeError(f"{url} holds no scores: make them with crm-assets run --source {settings.source_url}")
-    if month is not None and str(month) not in held:
-        raise LakeError(f"{url} holds no scores of {month}, only of {held[0]} to {held[-1]}: run --months {month}")
-    return lake, month or Month.parse(held[-1])
 
 
 def summary(platform: Platform, month: Month) -> dict[str, Any]:
@@ -111,6 +97,21 @@ def print_scores(rows: pl.DataFrame, title: str) -> None:
     # Redirected output counts as 80 columns wide, which would cut names off.
     console.width = max(console.width, _WIDTH)
     console.print(table)
+
+
+def print_provenance(found: PublishedScores) -> None:
+    """What the scores followed from, in three lines."""
+    import click
+
+    told = found.provenance()
+    by = f"version {told['model_version']}" if told["model_version"] else "no champion"
+    click.echo(f"Given by {by}, code {told['code_version']}, {told['written_at']}.")
+    click.echo(f"Stored in {told['place']}, SHA-256 {told['sha256'][:12]}.")
+    for earlier in told["replaced"]:
+        click.echo(
+            f"Given otherwise {earlier['written_at']} by version {earlier['model_version']}: --sha256 "
+            f"{earlier['sha256'][:12]}"
+        )
 
 
 def print_summary(shown: dict[str, Any], result: RunResult) -> None:

@@ -53,6 +53,7 @@ def store(platform: Platform, asset: MonthlyAsset, month: Month, made: Made) -> 
         sink=platform.engine_of(made.frame).sink,
         provenance=made_from,
         notes=notes,
+        keep_replaced=asset.keep_replaced,
     )
     platform.forget_manifest(asset.name, month)
     return manifest

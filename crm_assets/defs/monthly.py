@@ -89,6 +89,7 @@ class MonthlyAsset:
         source_fingerprint: whether it is read from the source, so that a change there makes it stale.
         probes_source: whether it reads the source besides other assets, so that it cannot be made from the lake alone.
         preview_by: column whose highest values Dagster's preview shows; the first rows when None.
+        keep_replaced: whether the lake keeps the table of a month that is made again and comes out otherwise.
         lost: tells why what a stored month stands for outside the lake is gone; None while it is there.
     """
 
@@ -104,6 +105,7 @@ class MonthlyAsset:
     source_fingerprint: bool = False
     probes_source: bool = False
     preview_by: str | None = None
+    keep_replaced: bool = False
     lost: Callable[[Platform, Manifest], str | None] | None = None
 
     @property
@@ -127,6 +129,7 @@ def monthly_asset(
     settings: Sequence[str] = (),
     probes_source: bool = False,
     preview_by: str | None = None,
+    keep_replaced: bool = False,
     lost: Callable[[Platform, Manifest], str | None] | None = None,
 ) -> Callable[[Callable[[Inputs, Month], Made]], MonthlyAsset]:
     """Declare the decorated function as the asset that makes `table`; its docstring is the asset's description."""
@@ -144,6 +147,7 @@ def monthly_asset(
             settings=tuple(settings),
             probes_source=probes_source,
             preview_by=preview_by,
+            keep_replaced=keep_replaced,
             lost=lost,
         )
 

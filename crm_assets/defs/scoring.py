@@ -49,6 +49,7 @@ SCORES = Table(
     kinds=("catboost", "mlflow"),
     code=("modelling", "defs/scoring"),
     preview_by="expected_value",
+    keep_replaced=True,
 )
 def scores(inputs: Inputs, month: Month) -> Made:
     """The champion as of the month-end applied to the book; no rows while there is no champion."""
@@ -68,6 +69,7 @@ def scores(inputs: Inputs, month: Month) -> Made:
     ).with_columns((pl.col("probability") * pl.col("list_price")).alias("expected_value"))
     notes = {
         "model_version": version,
+        "model_sha256": decided["champion_sha256"],
         "expected_wins": round(float(probability.sum()), 2),
         "mean_probability": round(float(probability.mean()), 4) if len(probability) else None,
     }

@@ -14,6 +14,7 @@ import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias, TypeVar
@@ -100,6 +101,7 @@ class Lake:
         sink: Sink,
         provenance: Provenance,
         notes: Notes | None = None,
+        keep_replaced: bool = False,
     ) -> Manifest:
         """Compute `frame` and store it as the table of an asset's month.
 
@@ -111,6 +113,7 @@ class Lake:
             sink: computes a frame and writes it to one Parquet file, as engines do.
             provenance: what the table was made from.
             notes: further facts about it.
+            keep_replaced: keep the table that this one takes the place of, if it is another; see `replaced`.
 
         Raises LakeError when the frame, or the file that `sink` wrote, does not fit the contract, when `sink` raises
         EngineError or when there is no room for its file. Then, as on any other error before the file is complete, what
@@ -134,8 +137,33 @@ class Lake:
                 provenance=provenance,
                 notes=notes,
             )
+            if keep_replaced:
+                self._keep(asset, month, manifest.sha256)
             self._storage.put_file(local, path)
         return self._put_manifest(manifest, _PARQUET)
+
+    def replaced(self, asset: str, month: Month) -> list[Manifest]:
+        """Manifests of the tables that others took the place of, oldest first; their `path` is where they are kept."""
+        folder = _kept_folder(asset, month)
+        paths = [path for path in self._storage.list(folder) if path.endswith(".manifest.json")]
+        kept = [Manifest.from_json(self._storage.read_bytes(path), self._storage.location(path)) for path in paths]
+        return sorted(kept, key=lambda manifest: (manifest.written_at, manifest.sha256))
+
+    def replaced_table(self, manifest: Manifest) -> Path:
+        """A local file with a table of `replaced`. Raises LakeError when it is not the one its manifest describes."""
+        file = self._storage.local_copy(manifest.path)
+        if sha256_of(file) != manifest.sha256:
+            raise LakeError(f"{self._storage.location(manifest.path)} was changed since it was kept")
+        return file
+
+    def _keep(self, asset: str, month: Month, replacement: str) -> None:
+        """Keep the stored table of an asset's month, unless there is none or it is the one that replaces it."""
+        manifest = self.manifest(asset, month)
+        if manifest is None or manifest.sha256 == replacement or not self.is_intact(asset, month):
+            return
+        kept = f"{_kept_folder(asset, month)}/{manifest.sha256[:12]}"
+        self._storage.put_file(self._storage.local_copy(manifest.path), f"{kept}.parquet")
+        self._storage.write_bytes(f"{kept}.manifest.json", replace(manifest, path=f"{kept}.parquet").to_json())
 
     def write_document(
         self,
@@ -302,6 +330,10 @@ def _failures_told(place: str) -> Iterator[None]:
 
 def _path(asset: str, month: Month, suffix: str) -> str:
     return f"{asset}/{month}.{suffix}"
+
+
+def _kept_folder(asset: str, month: Month) -> str:
+    return f"replaced/{asset}/{month}"
 
 
 def _manifest_path(asset: str, month: Month, suffix: str) -> str:
