@@ -1,4 +1,4 @@
-"""Pictures of a model: calibration, gain, what it looks at, and the scores it gives.
+"""Pictures of a model: calibration, gain, what it looks at, the scores it gives and what moves them.
 
 Figures are made without pyplot, so nothing is kept or shared between threads, and no display is needed.
 """
@@ -104,6 +104,21 @@ def score_histogram(probability: ArrayLike, title: str = "Scores of the book") -
     axes.axvline(mean, color="black", linestyle="--", linewidth=1, label=f"mean {mean:.1f} %")
     axes.set_xlim(0, 100 * max(top, 0.05))
     axes.legend(frameon=False, loc="upper right")
+    return figure
+
+
+def parts_by_cause(parts: Mapping[str, float], title: str = "Why scores moved") -> Figure:
+    """Bars of the mean absolute part of each cause; `parts` maps a cause to it, in [0, 1]."""
+    figure, axes = _canvas(title, "Mean absolute part of the change (percentage points)", "")
+    if not parts:
+        return _nothing(figure, axes)
+    values = [100 * value for value in parts.values()]
+    bars = axes.barh([*parts], values, color=_BLUE, height=0.6)
+    axes.bar_label(bars, fmt="%.2f", padding=3, fontsize=8, color=_GREY)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.12 * max(*values, 1e-3))
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
     return figure
 
 
