@@ -27,6 +27,7 @@ LINEAGE: dict[str, set[str]] = {
     "backtest_predictions": {"opportunity_features", "opportunity_outcomes"},
     "win_model": {"opportunity_features", "opportunity_outcomes", "backtest_predictions", "win_model"},
     "scores": {"opportunity_features", "win_model"},
+    "score_changes": {"scores", "opportunity_features", "win_model"},
     "revenue_forecast": {"scores"},
     "reference_set": {"opportunity_features", "backtest_predictions", "win_model"},
     "drift_report": {"opportunity_features", "scores", "reference_set"},
