@@ -189,6 +189,28 @@ def verify(source: str | None, month: str, as_json: bool) -> None:
         sys.exit(LeakageError.exit_code)
 
 
+@main.command(epilog=f"Example: crm-assets why 1C1I7A6R --month 2017-09{EXIT_CODES}")
+@click.argument("opportunity")
+@_SOURCE
+@click.option("--month", metavar="M", help="Month-end to compare with the one before, YYYY-MM; the newest by default.")
+@_JSON
+@_verb
+def why(opportunity: str, source: str | None, month: str | None, as_json: bool) -> None:
+    """Tell why the score of an opportunity moved: the deal changed, time passed, the world or the model changed."""
+    from crm_assets.calendar import Month
+    from crm_assets.published import scored_month
+    from crm_assets.settings import load_settings
+    from crm_assets.why import print_why
+    from crm_assets.why import why as why_it_moved
+
+    settings = load_settings(source_url=source)
+    moved = why_it_moved(*scored_month(settings, Month.parse(month) if month else None), opportunity)
+    if as_json:
+        click.echo(json.dumps(moved, default=str))
+    else:
+        print_why(moved)
+
+
 @main.command(
     epilog=f"Example: crm-assets simulate --opportunities 20000 --months 2017-01:2018-12 --out exports/sim{EXIT_CODES}"
 )

@@ -70,6 +70,18 @@ def _told(manifest: Manifest) -> Mapping[str, Any]:
     }
 
 
+def scored_month(settings: Settings, month: Month | None) -> tuple[Lake, Month]:
+    """The lake, and `month` or the newest with scores. Raises LakeError when there is no lake or no such month."""
+    url = settings.dataset_url
+    lake = Lake.open(url, source=open_source(settings.source_url).url, create=False)
+    held = lake.months(SCORES.name)
+    if not held:
+        raise LakeError(f"{url} holds no scores: make them with crm-assets run --source {settings.source_url}")
+    if month is not None and str(month) not in held:
+        raise LakeError(f"{url} holds no scores of {month}, only of {held[0]} to {held[-1]}: run --months {month}")
+    return lake, month or Month.parse(held[-1])
+
+
 def published(settings: Settings, month: Month | None = None, sha256: str | None = None) -> PublishedScores:
     """The scores of a month-end as they are stored.
 
@@ -80,14 +92,7 @@ def published(settings: Settings, month: Month | None = None, sha256: str | None
 
     Raises LakeError when there is no lake, it lacks the month, or the file is not the one its manifest describes.
     """
-    url = settings.dataset_url
-    lake = Lake.open(url, source=open_source(settings.source_url).url, create=False)
-    held = lake.months(SCORES.name)
-    if not held:
-        raise LakeError(f"{url} holds no scores: make them with crm-assets run --source {settings.source_url}")
-    if month is not None and str(month) not in held:
-        raise LakeError(f"{url} holds no scores of {month}, only of {held[0]} to {held[-1]}: run --months {month}")
-    chosen = month or Month.parse(held[-1])
+    lake, chosen = scored_month(settings, month)
     replaced = tuple(lake.replaced(SCORES.name, chosen))
     file, manifest = lake.table(SCORES.name, chosen)
     place = lake.location(SCORES.name, chosen)
@@ -95,7 +100,7 @@ def published(settings: Settings, month: Month | None = None, sha256: str | None
         named = [kept for kept in replaced if kept.sha256.startswith(sha256)]
         if len(named) != 1:
             known = ", ".join(kept.sha256[:12] for kept in (*replaced, manifest))
-            raise LakeError(f"{url} holds no scores of {chosen} with SHA-256 {sha256}: known are {known}")
+            raise LakeError(f"{lake.url} holds no scores of {chosen} with SHA-256 {sha256}: known are {known}")
         manifest = named[0]
         file, place = lake.replaced_table(manifest), f"{lake.url}/{manifest.path}"
     return PublishedScores(chosen, pl.read_parquet(file), file, place, manifest, replaced)

@@ -15,6 +15,7 @@ from crm_assets.defs.monthly import HISTORY_MONTHS, MonthlyAsset, Needs
 from crm_assets.features.counts import RECENT_DAYS
 from crm_assets.features.feature import UNKNOWN_WHILE_OPEN
 from crm_assets.features.registry import FEATURE_TABLE, FEATURES, SMOOTHING, WIN_MODEL_FEATURES
+from crm_assets.modelling.movement import PLAYERS
 from crm_assets.settings import PREFIX, TESTS_ONLY, Settings
 
 _MADE = "<!-- Made from the code by `make docs`; edit the definitions, not this page. -->"
@@ -88,12 +89,13 @@ def tables_page() -> str:
 
 
 def features_page() -> str:
-    """Every feature: name, type, unit, meaning and what it reads."""
+    """Every feature: name, type, unit, meaning, what a change of it counts as and what it reads."""
     cells = [
         _Cells("Feature", lambda feature: f"`{feature.name}`"),
         _Cells("Type", lambda feature: feature.kind.value),
         _Cells("Unit", lambda feature: feature.unit or ""),
         _Cells("Meaning", lambda feature: feature.description),
+        _Cells("Cause", lambda feature: PLAYERS[feature.cause.value]),
         _Cells("Reads", lambda feature: ", ".join(f"`{place}`" for place in feature.reads)),
         _Cells("In the win model", lambda feature: "yes" if feature.name in WIN_MODEL_FEATURES else ""),
     ]
@@ -108,6 +110,8 @@ def features_page() -> str:
         f"Recent means the last {RECENT_DAYS} days up to the month-end. A smoothed rate of a group is drawn towards "
         f"the rate of all deals: (hits + {SMOOTHING} * overall rate) / (trials + {SMOOTHING}). It is empty while "
         "there is no overall rate, that is before the first close.",
+        "The cause is what a change of the value between two months counts as when it is told "
+        "[why a score moved](model.md#why-a-score-moved).",
         f"The win model learns from {len(WIN_MODEL_FEATURES)} of them, see [the model](model.md#features).",
         _grid(FEATURES, cells),
     ]

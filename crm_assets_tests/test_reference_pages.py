@@ -11,6 +11,7 @@ import pytest
 from crm_assets.contracts import CRM_TABLES
 from crm_assets.defs.assets import ASSETS
 from crm_assets.features.registry import FEATURES
+from crm_assets.modelling.movement import PLAYERS
 from crm_assets.reference_pages import PAGES, main
 from crm_assets.settings import Settings
 
@@ -55,6 +56,7 @@ def test_every_feature_has_a_row() -> None:
     for feature in FEATURES:
         (row,) = [line for line in rows if line.startswith(f"| `{feature.name}` |")]
         assert feature.description in row
+        assert f"| {PLAYERS[feature.cause.value]} |" in row
         assert all(f"`{place}`" in row for place in feature.reads)
 
 

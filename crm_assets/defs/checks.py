@@ -16,11 +16,17 @@ from crm_assets.defs.shown_metadata import markdown
 from crm_assets.errors import LakeError
 from crm_assets.features.registry import FEATURE_TABLE
 from crm_assets.history.snapshots import QUARANTINE, SNAPSHOTS
+from crm_assets.lake import Lake
 from crm_assets.leakage.finding import LEAKAGE_REPORT, faults_of, report
+from crm_assets.modelling.movement import PARTS, SCORE_CHANGES
 from crm_assets.modelling.promotion import WIN_MODEL
 from crm_assets.monitoring.drift_columns import DRIFT
 
 _FAULTS = 3
+SCORE_TOLERANCE = 1e-9
+"""By how much a probability that was computed again may differ from the stored score."""
+SUM_TOLERANCE = 1e-12
+"""By how much the parts of a change may miss it: rounding of a few sums of numbers below 1."""
 LOWEST_QUALITY = 0.7
 """Quality score of a snapshot below which its check warns."""
 
@@ -181,6 +187,45 @@ def scores_verdict(platform: Platform, month: Month) -> Verdict:
     return Verdict(None, figures)
 
 
+def score_changes_verdict(platform: Platform, month: Month) -> Verdict:
+    """Whether every score that can be compared is, between the stored scores, and its parts sum to its change."""
+    lake = platform.lake
+    compared = pl.read_parquet(lake.table_path(SCORE_CHANGES.name, month))
+    now, before = _stored_scores(lake, month), _stored_scores(lake, month.previous)
+    found = compared.join(now.join(before, on="opportunity_id", suffix="_earlier"), on="opportunity_id", how="full")
+    off = {
+        "not_stored": (
+            (pl.col("probability") - pl.col("stored")).abs().le(SCORE_TOLERANCE)
+            & (pl.col("probability_before") - pl.col("stored_earlier")).abs().le(SCORE_TOLERANCE)
+        ),
+        "not_summed": (
+            (pl.sum_horizontal(PARTS) - pl.col("change")).abs().le(SUM_TOLERANCE)
+            & (pl.col("probability") - pl.col("probability_before") - pl.col("change")).abs().le(SUM_TOLERANCE)
+        ),
+    }
+    # Not at most the tolerance, instead of above it: what is missing or not a number is at fault.
+    counts = found.select((~right.fill_null(value=False)).sum().alias(name) for name, right in off.items())
+    figures = {"compared": compared.height, "expected": now.join(before, on="opportunity_id").height}
+    figures |= counts.row(0, named=True)
+    if figures["not_stored"] or figures["not_summed"] or figures["compared"] != figures["expected"]:
+        return Verdict(
+            f"score_changes of {month} do not explain its stored scores: {figures}; make {month.previous} and {month} "
+            "again",
+            figures,
+        )
+    return Verdict(None, figures)
+
+
+def _stored_scores(lake: Lake, month: Month) -> pl.DataFrame:
+    """`opportunity_id` and the `stored` probability of a month; no rows when the lake does not hold it."""
+    schema = SCORES.polars_schema()
+    if str(month) not in lake.months(SCORES.name):
+        rows = pl.DataFrame(schema=schema)
+    else:
+        rows = pl.read_parquet(lake.table_path(SCORES.name, month))
+    return rows.select("opportunity_id", pl.col("probability").alias("stored"))
+
+
 def drift_verdict(platform: Platform, month: Month) -> Verdict:
     """Whether the month's drift level is HIGH."""
     manifest = platform.lake.manifest(DRIFT.name, month)
@@ -260,6 +305,13 @@ CHECKS: tuple[MonthlyCheck, ...] = (
         "Out of time it beats the win rate by quarter position.",
     ),
     MonthlyCheck(SCORES.name, "one_per_opportunity", scores_verdict, True, "Every open deal has a score in [0, 1]."),
+    MonthlyCheck(
+        SCORE_CHANGES.name,
+        "parts_sum_to_change",
+        score_changes_verdict,
+        True,
+        "The parts sum to the change between the stored scores of both months.",
+    ),
     MonthlyCheck(DRIFT.name, "not_high", drift_verdict, False, "The drift level is not HIGH."),
 )
 

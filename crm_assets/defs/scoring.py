@@ -1,6 +1,8 @@
-"""Scores of the book by the champion as of the month, and the revenue they add up to."""
+"""Scores of the book by the champion as of the month, why they moved, and the revenue they add up to."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import narwhals as nw
 import polars as pl
@@ -9,9 +11,13 @@ from crm_assets.calendar import Month
 from crm_assets.contracts import Column, Kind, Table
 from crm_assets.defs.inputs import Inputs
 from crm_assets.defs.monthly import Made, Needs, monthly_asset
-from crm_assets.features.registry import FEATURE_TABLE
+from crm_assets.features.registry import FEATURE_NAMES, FEATURE_TABLE
 from crm_assets.modelling.forecast import FORECAST, TOTAL, forecast
+from crm_assets.modelling.movement import PARTS, PLAYERS, SCORE_CHANGES, changes_by_cause
 from crm_assets.modelling.promotion import WIN_MODEL
+
+if TYPE_CHECKING:
+    from crm_assets.modelling.win_model import WinModel
 
 _GROUP = "scoring"
 NO_CHAMPION = "no champion yet"
@@ -81,6 +87,58 @@ def scores(inputs: Inputs, month: Month) -> Made:
 
 
 @monthly_asset(
+    SCORE_CHANGES,
+    group=_GROUP,
+    needs=(Needs(SCORES.name, -1, 0), Needs(FEATURE_TABLE.name, -1, 0), Needs(WIN_MODEL.name, -1, 0)),
+    kinds=("catboost", "mlflow"),
+    code=("features", "modelling", "defs/scoring"),
+)
+def score_changes(inputs: Inputs, month: Month) -> Made:
+    """Why each score differs from that of the month before: the deal changed, time passed, the world or the model."""
+    before = inputs.frame(SCORES.name, month.previous) if len(inputs.months(SCORES.name, month)) > 1 else None
+    if before is None or before.is_empty():
+        return Made(inputs.no_rows(SCORE_CHANGES), notes={"status": "no scores the month before"})
+    now = inputs.frame(SCORES.name, month)
+    compared = now.join(before, on="opportunity_id", how="semi")["opportunity_id"].to_list()
+    if not compared:
+        return Made(inputs.no_rows(SCORE_CHANGES), notes={"status": "no opportunity has a score in both months"})
+    from crm_assets.modelling import plots
+
+    version_before, model_before = _champion(inputs, month.previous)
+    version, model = _champion(inputs, month)
+    read = [name for name in FEATURE_NAMES if name in {*model_before.features, *model.features}]
+    rows_before, rows = (
+        inputs.frame(FEATURE_TABLE.name, m, ["opportunity_id", *read]).to_pandas() for m in (month.previous, month)
+    )
+    # Equal content is the same model, under whatever version it was registered.
+    model_before = model if model_before.sha256 == model.sha256 else model_before
+    changes = pl.from_pandas(
+        changes_by_cause(rows_before, rows, model_before, model, opportunities=compared)
+    ).with_columns(
+        pl.lit(str(month)).alias("snapshot_month"),
+        pl.lit(str(month.previous)).alias("previous_month"),
+        pl.lit(version).alias("model_version"),
+        pl.lit(version_before).alias("previous_model_version"),
+    )
+    sizes = changes.select(pl.col("change", *PARTS).abs().mean()).row(0)
+    by_cause = dict(zip(PLAYERS.values(), sizes[1:], strict=True))
+    notes = {"rows": changes.height, "mean_absolute_change": round(sizes[0], 4)}
+    notes |= {f"mean_absolute_{part}": round(size, 4) for part, size in zip(PARTS, sizes[1:], strict=True)}
+    return Made(
+        nw.from_native(changes.lazy()),
+        notes=notes,
+        plots={"parts_by_cause": plots.png(plots.parts_by_cause(by_cause))},
+    )
+
+
+def _champion(inputs: Inputs, month: Month) -> tuple[str, WinModel]:
+    """Version and model of the champion as of a month that has scores."""
+    decided = inputs.frame(WIN_MODEL.name, month).row(0, named=True)
+    version = decided["champion_version"]
+    return version, inputs.registry.load(version, decided["champion_sha256"])
+
+
+@monthly_asset(
     FORECAST,
     group=_GROUP,
     needs=(Needs(SCORES.name),),
@@ -99,4 +157,4 @@ def revenue_forecast(inputs: Inputs, month: Month) -> Made:
     return Made(nw.from_native(rolled.lazy()), notes=notes)
 
 
-SCORING_ASSETS = (scores, revenue_forecast)
+SCORING_ASSETS = (scores, score_changes, revenue_forecast)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -22,6 +23,20 @@ class FeatureError(CrmAssetsError):
     """A feature is defined in a way that could let the future in, or is not well defined."""
 
 
+class Cause(enum.Enum):
+    """What a change of a feature's value from one month to the next counts as.
+
+    Attributes:
+        DEAL: the CRM says something else of the opportunity itself.
+        TIME: it grew older, or another month is predicted.
+        WORLD: other opportunities were engaged or closed, those of its agent, manager, region, product or cohort.
+    """
+
+    DEAL = "deal"
+    TIME = "time"
+    WORLD = "world"
+
+
 @dataclass(frozen=True)
 class Feature:
     """One column of the feature table.
@@ -30,6 +45,7 @@ class Feature:
         name: column name.
         description: what it says, for readers.
         kind: FLOAT or INTEGER for numbers, STRING for categories.
+        cause: what a change of its value counts as.
         reads: `table.column` of everything its value comes from. On `opportunity_snapshots` a column of the opportunity
             itself, which must be known while it is open; on `daily_closings` the closed deals of others.
         expression: its value, over the book joined with the counts of `features.counts`.
@@ -39,6 +55,7 @@ class Feature:
     name: str
     description: str
     kind: Kind
+    cause: Cause
     reads: tuple[str, ...]
     expression: nw.Expr
     unit: str | None = None

@@ -1,10 +1,12 @@
 """The features: each defined once, here, and used by batch, backfill, training and monitoring alike.
 
 To add one, add a `Feature` to `_FEATURES`. It is refused when it reads a column that is not known while a deal is open.
+Its cause is that of its value changing while the deal stays as it is: what reads other opportunities is the world's.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import narwhals as nw
@@ -13,7 +15,7 @@ from crm_assets.calendar import Month
 from crm_assets.contracts import Kind, Table
 from crm_assets.engines.dialect import days_between
 from crm_assets.features.counts import GROUPS, OLD_DAYS, RECENT_DAYS, counted_book
-from crm_assets.features.feature import Feature, check_features
+from crm_assets.features.feature import Cause, Feature, check_features
 from crm_assets.history.snapshots import SNAPSHOTS
 
 SMOOTHING = 20
@@ -68,7 +70,7 @@ def _days_to_close(prefix: str) -> nw.Expr:
 
 
 def _category(name: str, description: str) -> Feature:
-    return Feature(name, description, Kind.STRING, (f"{_OWN}.{name}",), nw.col(name))
+    return Feature(name, description, Kind.STRING, Cause.DEAL, (f"{_OWN}.{name}",), nw.col(name))
 
 
 def _group_features(prefix: str) -> tuple[Feature, ...]:
@@ -81,6 +83,7 @@ def _group_features(prefix: str) -> tuple[Feature, ...]:
             f"{prefix}_win_rate",
             f"Share of the {prefix}'s closed deals that were won, smoothed",
             Kind.FLOAT,
+            Cause.WORLD,
             deals,
             _win_rate(prefix),
             "share",
@@ -89,6 +92,7 @@ def _group_features(prefix: str) -> tuple[Feature, ...]:
             f"{prefix}_win_rate_recent",
             f"Share of the {prefix}'s deals closed in the last {RECENT_DAYS} days that were won, smoothed",
             Kind.FLOAT,
+            Cause.WORLD,
             recent,
             _win_rate(prefix, "_recent"),
             "share",
@@ -97,6 +101,7 @@ def _group_features(prefix: str) -> tuple[Feature, ...]:
             f"{prefix}_close_rate_recent",
             f"Deals the {prefix} closed in {RECENT_DAYS} days, as a share of those and the open ones, smoothed",
             Kind.FLOAT,
+            Cause.WORLD,
             (*recent, f"{_OWN}.in_book"),
             _close_rate(prefix),
             "share",
@@ -105,6 +110,7 @@ def _group_features(prefix: str) -> tuple[Feature, ...]:
             f"{prefix}_days_to_close",
             f"Mean days from engagement to close of the {prefix}'s closed deals, smoothed",
             Kind.FLOAT,
+            Cause.WORLD,
             (*deals, f"{_CLOSED}.days_to_close"),
             _days_to_close(prefix),
             "days",
@@ -117,6 +123,7 @@ _FEATURES = (
         "age_days",
         "Days since the opportunity was engaged",
         Kind.INTEGER,
+        Cause.TIME,
         (f"{_OWN}.age_days",),
         nw.col("age_days"),
         "days",
@@ -125,6 +132,7 @@ _FEATURES = (
         "next_quarter_position",
         "Position in its quarter of the month that is predicted: 1, 2 or 3",
         Kind.INTEGER,
+        Cause.TIME,
         (f"{_OWN}.as_of",),
         nw.col("next_quarter_position"),
         "month of quarter",
@@ -133,6 +141,7 @@ _FEATURES = (
         "next_month_days",
         "Length of the month that is predicted",
         Kind.INTEGER,
+        Cause.TIME,
         (f"{_OWN}.as_of",),
         nw.col("next_month_days"),
         "days",
@@ -141,6 +150,7 @@ _FEATURES = (
         "engage_quarter_position",
         "Position in its quarter of the month of engagement: 1, 2 or 3",
         Kind.INTEGER,
+        Cause.DEAL,
         (f"{_OWN}.engage_date",),
         ((nw.col("engage_date").dt.month() - 1) % 3 + 1).cast(nw.Int64()),
         "month of quarter",
@@ -149,6 +159,7 @@ _FEATURES = (
         "list_price",
         "List price of the product at the month-end",
         Kind.FLOAT,
+        Cause.DEAL,
         (f"{_OWN}.list_price",),
         nw.col("list_price"),
         "USD",
@@ -163,6 +174,7 @@ _FEATURES = (
         "agent_open",
         "Open opportunities of the agent",
         Kind.INTEGER,
+        Cause.WORLD,
         (f"{_OWN}.sales_agent", f"{_OWN}.in_book"),
         nw.col("agent_open").fill_null(0),
         "opportunities",
@@ -171,6 +183,7 @@ _FEATURES = (
         "agent_closed_recent",
         f"Deals the agent closed in the last {RECENT_DAYS} days",
         Kind.INTEGER,
+        Cause.WORLD,
         (f"{_OWN}.sales_agent", f"{_CLOSED}.won", f"{_CLOSED}.lost", f"{_CLOSED}.close_date"),
         nw.col("agent_won_recent").fill_null(0) + nw.col("agent_lost_recent").fill_null(0),
         "deals",
@@ -180,6 +193,7 @@ _FEATURES = (
             f"agent_share_open_{days}",
             f"Of the agent's opportunities engaged {days} days ago or earlier, the share still open, smoothed",
             Kind.FLOAT,
+            Cause.WORLD,
             (f"{_OWN}.sales_agent", f"{_OWN}.age_days", f"{_OWN}.in_book"),
             _share_old("agent", days),
             "share",
@@ -190,6 +204,7 @@ _FEATURES = (
         "cohort_size",
         "Opportunities engaged in the same region from the week before to the week after",
         Kind.INTEGER,
+        Cause.WORLD,
         (f"{_OWN}.regional_office", f"{_OWN}.engage_date"),
         nw.col("cohort_engaged"),
         "opportunities",
@@ -198,6 +213,7 @@ _FEATURES = (
         "cohort_share_open",
         "Of the opportunities engaged in the same region from the week before to the week after, the share still open",
         Kind.FLOAT,
+        Cause.WORLD,
         (f"{_OWN}.regional_office", f"{_OWN}.engage_date", f"{_OWN}.in_book"),
         _share(_number("cohort_open"), _number("cohort_engaged")),
         "share",
@@ -206,6 +222,7 @@ _FEATURES = (
         "agent_days_since_close",
         "Days since the agent last closed a deal; empty if never",
         Kind.INTEGER,
+        Cause.WORLD,
         (f"{_OWN}.sales_agent", f"{_CLOSED}.close_date"),
         nw.col("agent_days_since_close"),
         "days",
@@ -223,6 +240,8 @@ WIN_MODEL_FEATURES: tuple[str, ...] = (
     "agent_share_open_138",
 )
 """What the win model learns from. A few months of history carry no more: with every feature it is worse out of time."""
+CAUSES: Mapping[str, Cause] = {feature.name: feature.cause for feature in FEATURES}
+"""Feature -> what a change of its value counts as."""
 CATEGORICAL: tuple[str, ...] = tuple(feature.name for feature in FEATURES if feature.categorical)
 
 FEATURE_TABLE = Table(

@@ -1,4 +1,4 @@
-"""Pictures of a model: calibration, gain, what it looks at, and the scores it gives.
+"""Pictures of a model: calibration, gain, what it looks at, the scores it gives and what moves them.
 
 Figures are made without pyplot, so nothing is kept or shared between threads, and no display is needed.
 """
@@ -139,6 +139,21 @@ def separation(
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(color=_LIGHT, linewidth=0.6, axis="x")
         axes.set_axisbelow(True)
+    return figure
+
+
+def parts_by_cause(parts: Mapping[str, float], title: str = "Why scores moved") -> Figure:
+    """Bars of the mean absolute part of each cause; `parts` maps a cause to it, in [0, 1]."""
+    figure, axes = _canvas(title, "Mean absolute part of the change (percentage points)", "")
+    if not parts:
+        return _nothing(figure, axes)
+    values = [100 * value for value in parts.values()]
+    bars = axes.barh([*parts], values, color=_BLUE, height=0.6)
+    axes.bar_label(bars, fmt="%.2f", padding=3, fontsize=8, color=_GREY)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.12 * max(*values, 1e-3))
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
     return figure
 
 

@@ -5,12 +5,13 @@ import pytest
 
 from crm_assets.contracts import Column, Kind, Known, Table
 from crm_assets.errors import CrmAssetsError
-from crm_assets.features.feature import READABLE, Feature, FeatureError, check_features
-from crm_assets.features.registry import CATEGORICAL, FEATURE_NAMES, FEATURE_TABLE, FEATURES, WIN_MODEL_FEATURES
+from crm_assets.features.feature import READABLE, Cause, Feature, FeatureError, check_features
+from crm_assets.features.registry import CATEGORICAL, CAUSES, FEATURE_NAMES, FEATURE_TABLE, FEATURES, WIN_MODEL_FEATURES
 
 
 def feature(name: str = "size", *reads: str, kind: Kind = Kind.FLOAT) -> Feature:
-    return Feature(name, "How large it is", kind, reads or ("opportunity_snapshots.list_price",), nw.col(name), "USD")
+    places = reads or ("opportunity_snapshots.list_price",)
+    return Feature(name, "How large it is", kind, Cause.DEAL, places, nw.col(name), "USD")
 
 
 def refused(*features: Feature) -> str:
@@ -72,7 +73,7 @@ def test_unknown_column(place: str) -> None:
 
 
 def test_reading_nothing() -> None:
-    nothing = Feature("size", "How large it is", Kind.FLOAT, (), nw.col("size"))
+    nothing = Feature("size", "How large it is", Kind.FLOAT, Cause.DEAL, (), nw.col("size"))
     assert refused(nothing) == "feature 'size' does not say what it reads: list `table.column` in reads"
 
 
@@ -98,3 +99,28 @@ class TestRegistry:
 
     def test_numbers_have_units_and_categories_have_none(self) -> None:
         assert [feature.name for feature in FEATURES if (feature.unit is None) != feature.categorical] == []
+
+    def test_what_reads_other_opportunities_is_the_worlds(self) -> None:
+        """Whatever a feature is declared to be, closings and other deals of a group move without the deal."""
+        others = {"daily_closings", "opportunity_snapshots.in_book"}
+        counted = {
+            feature.name
+            for feature in FEATURES
+            if any(place in others or place.partition(".")[0] in others for place in feature.reads)
+        }
+        worlds = {name for name, cause in CAUSES.items() if cause is Cause.WORLD}
+        assert worlds == counted | {"cohort_size"}
+
+    def test_what_moves_by_itself_is_times(self) -> None:
+        assert {name for name, cause in CAUSES.items() if cause is Cause.TIME} == {
+            "age_days",
+            "next_quarter_position",
+            "next_month_days",
+        }
+
+    def test_the_deals_own_columns_are_the_deals(self) -> None:
+        assert {name for name, cause in CAUSES.items() if cause is Cause.DEAL} == {
+            "engage_quarter_position",
+            "list_price",
+            *CATEGORICAL,
+        }

@@ -23,7 +23,7 @@ def at(command: Command, finished: Finished) -> Command:
     return command
 
 
-@pytest.mark.parametrize("verb", ["run", "scores", "simulate", "doctor"])
+@pytest.mark.parametrize("verb", ["run", "scores", "why", "simulate", "doctor"])
 def test_every_verb_explains_itself(verb: str) -> None:
     told = CliRunner().invoke(main, [verb, "--help"])
     assert told.exit_code == 0
@@ -72,6 +72,77 @@ def test_scores_of_a_month_that_is_not_there(at: Command) -> None:
     assert told.exit_code == 4
     assert "2019-01" in told.stderr
     assert "2016-10 to 2017-12" in told.stderr
+
+
+def changes(finished: Finished) -> pl.DataFrame:
+    return pl.read_parquet(finished.platform.lake.table_path("score_changes", finished.last))
+
+
+def test_why_a_score_moved(at: Command, finished: Finished) -> None:
+    row = changes(finished).sort(pl.col("change").abs()).row(-1, named=True)
+    told = json.loads(at("why", row["opportunity_id"], "--json").stdout)
+    changed = told.pop("changed")
+    assert told == row
+    assert changed["time"]["age_days"][1] - changed["time"]["age_days"][0] == finished.last.days
+    shown = at("why", row["opportunity_id"], "--month", "2017-12").output
+    first, *others = shown.splitlines()
+    assert first.startswith(f"{row['opportunity_id']}, 2017-11 to 2017-12: ")
+    assert f"{100 * row['probability_before']:.1f} % to {100 * row['probability']:.1f} %: " in first
+    assert f"time passed {100 * row['by_time']:+.1f}" in first
+    assert any("age_days" in line and line.startswith("  time passed: ") for line in others)
+
+
+def test_why_names_the_models_where_they_changed(at: Command, finished: Finished) -> None:
+    for month in finished.result.months:
+        rows = pl.read_parquet(finished.platform.lake.table_path("score_changes", month))
+        if not rows.is_empty():
+            then, now = rows["previous_model_version"][0], rows["model_version"][0]
+            shown = at("why", rows["opportunity_id"][0], "--month", str(month)).output
+            assert (f"  the model changed: version {then} to version {now}" in shown) is (then != now)
+
+
+def test_why_not(at: Command, finished: Finished) -> None:
+    lake, last = finished.platform.lake, finished.last
+    compared = set(changes(finished)["opportunity_id"])
+    now, before = (
+        set(pl.read_parquet(lake.table_path("scores", month))["opportunity_id"]) for month in (last, last.previous)
+    )
+    taken = pl.read_parquet(lake.table_path("opportunity_snapshots", last))
+    stages = dict(taken.select("opportunity_id", "deal_stage").iter_rows())
+    prospect = next(name for name, stage in stages.items() if stage == "Prospecting")
+    new, closed, old = min(now - before), min(before - now), min(compared)
+    first = str(finished.result.months[0])
+    told = {
+        ("NOBODY", "2017-12"): ["no opportunity NOBODY", "crm-assets scores --month 2017-12 --json"],
+        (new, "2017-12"): [new, "none at the end of 2017-11, when it was", "nor has it any two months in a row"],
+        (closed, "2017-12"): ["none at the end of 2017-12", f"when it was {stages[closed]}"],
+        (prospect, "2017-12"): ["2017-12, when it was Prospecting", "nor has it any two months in a row"],
+        (old, first): [first, "crm-assets scores"],
+    }
+    for (name, month), wanted in told.items():
+        answer = at("why", name, "--month", month)
+        assert answer.exit_code == 2, answer.output
+        for text in wanted:
+            assert text in answer.stderr, (name, month)
+        assert json.loads(at("why", name, "--month", month, "--json").stdout)["exit_code"] == 2
+
+
+def test_why_not_offers_the_months_that_can_be_compared(at: Command, finished: Finished) -> None:
+    held = {
+        month: set(pl.read_parquet(finished.platform.lake.table_path("score_changes", month))["opportunity_id"])
+        for month in finished.result.months
+    }
+    closed = min(held[finished.last.previous] - held[finished.last])
+    offered = " or ".join(str(month) for month, names in held.items() if closed in names)
+    assert f"ask for --month {offered}" in at("why", closed).stderr
+
+
+def test_why_before_there_is_a_champion(at: Command, finished: Finished) -> None:
+    lake = finished.platform.lake
+    scored = [m for m in finished.result.months if pl.read_parquet(lake.table_path("scores", m)).height]
+    name = pl.read_parquet(lake.table_path("scores", scored[0]))["opportunity_id"][0]
+    told = at("why", name, "--month", str(scored[0])).stderr
+    assert f"none at the end of {scored[0].previous}, when no opportunity had one" in told
 
 
 def test_doctor_finds_nothing_wrong(at: Command) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import dagster as dg
 import polars as pl
@@ -14,8 +16,12 @@ from mlflow import MlflowClient
 
 from crm_assets.calendar import Month, month_range
 from crm_assets.defs.assets import ASSETS
+from crm_assets.defs.checks import Verdict, score_changes_verdict
 from crm_assets.defs.inputs import Inputs
+from crm_assets.defs.platform import Platform
 from crm_assets.errors import LakeError
+from crm_assets.features.registry import CAUSES, WIN_MODEL_FEATURES
+from crm_assets.modelling.movement import PARTS, PLAYERS
 from crm_assets.run import run_months
 from crm_assets.settings import Settings
 from crm_assets_tests.graph.conftest import Finished
@@ -68,6 +74,11 @@ def test_no_score_without_a_champion(finished: Finished) -> None:
     assert table(finished, "win_model", first)["status"].to_list() == ["not trained"]
     assert table(finished, "scores", first).is_empty()
     assert table(finished, "revenue_forecast", first).is_empty()
+    for month in (first, first.next):
+        assert table(finished, "score_changes", month).is_empty()
+        manifest = finished.platform.lake.manifest("score_changes", month)
+        assert manifest is not None
+        assert manifest.notes["status"] == "no scores the month before"
 
 
 def test_champion_of_a_month_was_trained_by_then(finished: Finished) -> None:
@@ -105,6 +116,85 @@ def test_forecast_adds_up(finished: Finished) -> None:
         assert revenue == pytest.approx(scores["expected_value"].sum())
     total = forecast.filter(pl.col("level") == "total").row(0, named=True)
     assert total["low_95"] <= total["low_80"] <= total["expected_revenue"] <= total["high_80"] <= total["high_95"]
+
+
+def test_every_score_of_two_months_is_explained(finished: Finished) -> None:
+    compared = 0
+    for month in finished.result.months[1:]:
+        changes, now, before = (
+            table(finished, name, m)
+            for name, m in (("score_changes", month), ("scores", month), ("scores", month.previous))
+        )
+        both = now.join(before, on="opportunity_id", suffix="_before").sort("opportunity_id")
+        assert changes["opportunity_id"].to_list() == both["opportunity_id"].to_list()
+        for name in ("probability", "probability_before"):
+            assert ((changes[name] - both[name]).abs() <= 1e-9).all()
+        assert (changes["probability"] - changes["probability_before"] == changes["change"]).all()
+        assert (changes.select(pl.sum_horizontal(PARTS) - pl.col("change")).to_series().abs() <= 1e-12).all()
+        assert changes["model_version"].to_list() == both["model_version"].to_list()
+        assert changes["previous_model_version"].to_list() == both["model_version_before"].to_list()
+        compared += changes.height
+    assert compared > 500
+
+
+def test_only_what_changed_moves_a_score(finished: Finished) -> None:
+    """The model where another champion came, and of the features the causes of those that the model reads."""
+    causes = {CAUSES[name].value for name in WIN_MODEL_FEATURES}
+    same: list[pl.DataFrame] = []
+    other: list[pl.DataFrame] = []
+    for month in finished.result.months:
+        changes = table(finished, "score_changes", month)
+        if not changes.is_empty():
+            (now,), (then,) = (changes[name].unique() for name in ("model_version", "previous_model_version"))
+            (same if now == then else other).append(changes)
+    assert same
+    assert other
+    assert (pl.concat(same)["by_model"] == 0).all()
+    assert (pl.concat(other)["by_model"] != 0).any()
+    found = pl.concat([*same, *other])
+    for player in ("deal", "time", "world"):
+        assert (found[f"by_{player}"] != 0).any() is (player in causes), player
+    assert set(found["main_cause"]) <= {*PLAYERS, "nothing"}
+
+
+def _moved_off(column: str, by: float) -> Callable[[pl.DataFrame], pl.DataFrame]:
+    first = pl.int_range(pl.len()) == 0
+    return lambda rows: rows.with_columns(pl.col(column) + pl.when(first).then(by).otherwise(0.0))
+
+
+@pytest.mark.parametrize(
+    ("tampered", "count"),
+    [
+        (_moved_off("by_world", 1e-11), "'not_summed': 1"),
+        (_moved_off("by_deal", float("nan")), "'not_summed': 1"),
+        (_moved_off("change", 1e-11), "'not_summed': 1"),
+        (_moved_off("probability", 1e-8), "'not_stored': 1"),
+        (_moved_off("probability_before", -1e-8), "'not_stored': 1"),
+        (lambda rows: rows.tail(-1), "'not_stored': 1"),
+        (lambda rows: rows.with_columns(opportunity_id=pl.lit("X")).head(1).vstack(rows), "'not_stored': 1"),
+        (lambda rows: rows.head(1).vstack(rows), "'compared': "),
+    ],
+)
+def test_parts_that_do_not_explain_the_scores_are_at_fault(
+    finished: Finished, tmp_path: Path, tampered: Callable[[pl.DataFrame], pl.DataFrame], count: str
+) -> None:
+    lake, rows = finished.platform.lake, table(finished, "score_changes")
+    tampered(rows).write_parquet(tmp_path / "changes.parquet")
+
+    class Tampered:
+        months = lake.months
+
+        def table_path(self, asset: str, month: Month) -> Path:
+            return tmp_path / "changes.parquet" if asset == "score_changes" else lake.table_path(asset, month)
+
+    def verdict(of: object) -> Verdict:
+        return score_changes_verdict(cast("Platform", SimpleNamespace(lake=of)), finished.last)
+
+    assert verdict(lake).fault is None
+    fault = verdict(Tampered()).fault
+    assert fault is not None
+    assert f"score_changes of {finished.last} do not explain" in fault
+    assert count in fault
 
 
 def test_performance_is_of_the_month_before(finished: Finished) -> None:
@@ -153,7 +243,8 @@ def test_checks_ran_and_passed(finished: Finished) -> None:
         for event in evaluations
         if event is not None and event.asset_check_evaluation_data.blocking
     }
-    assert verdicts == dict.fromkeys(("fits_contract", "below_limit", "matches_book", "one_per_opportunity"), True)
+    blocking = ("fits_contract", "below_limit", "matches_book", "one_per_opportunity", "parts_sum_to_change")
+    assert verdicts == dict.fromkeys(blocking, True)
 
 
 def test_second_run_makes_nothing(finished: Finished) -> None:
@@ -192,9 +283,8 @@ def test_months_are_made_again_where_the_model_store_was_lost(finished: Finished
     champion = again.platform.registry.champion()
     assert champion is not None
     assert champion.sha256 == table(finished, "win_model", months[-1])["champion_sha256"].item()
-    assert hashes(settings, ["win_model", "scores"], months) == hashes(
-        finished.settings, ["win_model", "scores"], months
-    )
+    assets = ["win_model", "scores", "score_changes"]
+    assert hashes(settings, assets, months) == hashes(finished.settings, assets, months)
 
 
 def test_an_asset_reads_only_what_it_declares(finished: Finished) -> None:

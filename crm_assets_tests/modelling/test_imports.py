@@ -7,6 +7,7 @@ MODULES = (
     "crm_assets.modelling.baselines",
     "crm_assets.modelling.forecast",
     "crm_assets.modelling.metrics",
+    "crm_assets.modelling.movement",
     "crm_assets.modelling.plots",
     "crm_assets.modelling.promotion",
     "crm_assets.modelling.win_model",

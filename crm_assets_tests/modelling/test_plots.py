@@ -19,6 +19,9 @@ DRAWN: dict[str, Callable[[], Figure]] = {
     "gain": lambda: plots.cumulative_gain(WON, PROBABILITY),
     "importance": lambda: plots.feature_importance({"age_days": 70.0, "product": 30.0}),
     "scores": lambda: plots.score_histogram(PROBABILITY),
+    "parts": lambda: plots.parts_by_cause({"time passed": 0.1, "the world changed": 0.0}),
+    "no parts": lambda: plots.parts_by_cause({}),
+    "all zero": lambda: plots.parts_by_cause({"time passed": 0.0}),
     "constant": lambda: plots.reliability([0, 1], [0.0, 0.0]),
     "no rows": lambda: plots.reliability([], []),
     "no wins": lambda: plots.cumulative_gain([0, 0], [0.1, 0.2]),
@@ -65,6 +68,13 @@ def test_only_the_most_important_features_are_drawn() -> None:
     figure = plots.feature_importance({f"f{number:02d}": float(number) for number in range(40)})
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert names == [f"f{number:02d}" for number in range(39, 24, -1)]
+
+
+def test_parts_are_in_percentage_points_in_the_order_given() -> None:
+    axes = plots.parts_by_cause({"time passed": 0.0125, "the world changed": 0.25}).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["time passed", "the world changed"]
+    assert [text.get_text() for text in axes.texts] == ["1.25", "25.00"]
+    assert "percentage points" in axes.get_xlabel()
 
 
 def test_a_figure_can_be_saved_again() -> None:
