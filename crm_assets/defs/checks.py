@@ -329,6 +329,11 @@ def months_of_run(context: dg.OpExecutionContext, platform: Platform, asset: str
     return [Month.parse(key) for key in keys]
 
 
+def _told(faults: list[str]) -> str:
+    more = [f"and so for {len(faults) - _FAULTS} more months"] if len(faults) > _FAULTS else []
+    return " | ".join([*faults[:_FAULTS], *more])
+
+
 def asset_check(check: MonthlyCheck) -> dg.AssetChecksDefinition:
     """The Dagster check: blocking ones fail when any month of the run is at fault, others when the newest one is.
 
@@ -357,7 +362,7 @@ def asset_check(check: MonthlyCheck) -> dg.AssetChecksDefinition:
         return dg.AssetCheckResult(
             passed=not faults,
             severity=dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN,
-            description=" | ".join(faults) or None,
+            description=_told(faults) or None,
             metadata={"months": len(verdicts), "earlier_months_at_fault": ", ".join(earlier), **metadata},
         )
 

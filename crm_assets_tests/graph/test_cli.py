@@ -23,7 +23,7 @@ def at(command: Command, finished: Finished) -> Command:
     return command
 
 
-@pytest.mark.parametrize("verb", ["run", "scores", "why", "simulate", "doctor"])
+@pytest.mark.parametrize("verb", ["run", "scores", "why", "leakage", "verify", "simulate", "doctor"])
 def test_every_verb_explains_itself(verb: str) -> None:
     told = CliRunner().invoke(main, [verb, "--help"])
     assert told.exit_code == 0

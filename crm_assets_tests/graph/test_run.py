@@ -243,7 +243,16 @@ def test_checks_ran_and_passed(finished: Finished) -> None:
         for event in evaluations
         if event is not None and event.asset_check_evaluation_data.blocking
     }
-    blocking = ("fits_contract", "below_limit", "matches_book", "one_per_opportunity", "parts_sum_to_change")
+    blocking = (
+        "fits_contract",
+        "below_limit",
+        "matches_book",
+        "known_on_their_date",
+        "no_leak",
+        "passed_leakage_gate",
+        "one_per_opportunity",
+        "parts_sum_to_change",
+    )
     assert verdicts == dict.fromkeys(blocking, True)
 
 
