@@ -64,7 +64,7 @@ def test_a_planted_feature_stops_the_run_and_is_named(late: Settings, monkeypatc
     with pytest.raises(QualityError) as caught:
         run_months(late, None, force=False, show_progress=False)
     told = str(caught.value)
-    assert "opportunity_features.list_price of 2017-05 fails the probe 'stored features'" in told
+    assert "opportunity_features.list_price of 2016-10 fails the probe 'stored features'" in told
     assert "rows differ, the first is" in told
     assert "Mend the feature or the training (docs/time.md" in told
     with dg.DagsterInstance.from_config(str(late.dagster_home)) as instance:
