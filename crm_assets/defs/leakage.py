@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from crm_assets.settings import Settings
     from crm_assets.sources import Source
 
+PROBED_TREES = 25
+"""Trees of the models that the probe of the training grows and compares."""
+
 
 def world_of(source: Source, settings: Settings, month: Month) -> World:
     """What the source gives for a month, for the probes to change."""
@@ -90,7 +93,8 @@ def leakage_report(inputs: Inputs, month: Month) -> Made:
     return Made(
         nw.from_native(rows.lazy()),
         notes={**counts, "faults": faults_of(rows)},
-        plots=_plots(rows),
+        # Nobody looks at the pictures of a backfill's earlier months, and they cost more than the probes.
+        plots=_plots(rows) if month == inputs.last_month else {},
         shown={"probes": shown_probes(rows)},
     )
 
@@ -132,9 +136,13 @@ def _of_training(inputs: Inputs, month: Month) -> list[Finding]:
     too_little = origin.too_little(month)
     if too_little:
         return [Finding(Probe.LATER_ROWS, str(month), "scores", "probability", Verdict.NOT_RUN, too_little)]
+    # What a training reads does not depend on how many trees it grows of it.
+    few = min(PROBED_TREES, inputs.settings.catboost_iterations)
+    settings = inputs.settings.model_copy(update={"catboost_iterations": few})
+    probed = inputs.shared("probed training", origin, lambda: training_over(settings, origin.rows))
     return training_findings(
-        origin,
-        lambda rows: training_over(inputs.settings, rows),
+        probed,
+        lambda rows: training_over(settings, rows),
         origin.rows,
         inputs.history(OUTCOMES.name, month).to_pandas(),
         month,

@@ -21,6 +21,8 @@ AIM_DAGSTER_SHARE = 0.2
 FOR_DAGSTER = "metadata for Dagster"
 """The part of our own code that is there for Dagster's pages alone: it counts as Dagster's."""
 IMPORTS = 3
+GATE = ("asset leakage_report", "check opportunity_features known_on_their_date")
+TRAINING = ("asset backtest_predictions", "asset win_model")
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ def demo() -> None:
     steps = steps_of(told["steps"], told["parts"])
     own = sum(seconds for part, seconds in told["parts"].items() if part != FOR_DAGSTER)
     share = 1 - own / told["seconds"]
+    in_steps = sum(step.seconds - step.own_seconds for step in steps) / told["seconds"]
 
     table = Table(title=f"The demo: {told['months']} months of {told['assets']} assets")
     table.add_column("step")
@@ -84,8 +87,17 @@ def demo() -> None:
         f"code location: loads in {loaded:.2f} s, of which Dagster's own import "
         f"{min(line['dagster'] for line in imports):.2f} s"
     )
+    parts = told["parts"]
+    gate = sum(parts.get(part, 0.0) for part in GATE)
+    training = sum(parts.get(part, 0.0) for part in TRAINING)
+    console.print(
+        f"{'met   ' if gate <= training else 'missed'}  The leakage gate costs less than the training it guards: "
+        f"{gate:.1f} s against {training:.1f} s, {gate / training:.0%}"
+    )
     met = "met   " if share <= AIM_DAGSTER_SHARE else "missed"
-    console.print(f"{met}  Dagster's share at most {AIM_DAGSTER_SHARE:.0%}: {share:.1%}")
+    console.print(
+        f"{met}  Dagster's share at most {AIM_DAGSTER_SHARE:.0%}: {share:.1%}, of which within its steps {in_steps:.1%}"
+    )
 
     RESULTS.parent.mkdir(exist_ok=True)
     figures = {
@@ -96,6 +108,9 @@ def demo() -> None:
         "seconds": told["seconds"],
         "own_seconds": own,
         "dagster_share": share,
+        "dagster_share_in_steps": in_steps,
+        "leakage_gate_seconds": gate,
+        "training_seconds": training,
         "code_location_seconds": imports,
         "import_seconds": told["import_seconds"],
         "parts": told["parts"],

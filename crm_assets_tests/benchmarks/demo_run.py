@@ -77,6 +77,9 @@ def main(folder: Path) -> None:
     # Replaced where `run_months` looks it up.
     vars(crm_assets.run)["stale_months"] = timers.timed(lambda *_: "what is out of date", stale_months)
 
+    check_before = vars(crm_assets.run)["_check_before"]
+    vars(crm_assets.run)["_check_before"] = timers.timed(lambda *_: "checks before the run", check_before)
+
     settings = load_settings(
         source_url="simulator:", lake_url=str(folder / "lake"), home=folder / "home", dataset="simulator"
     )
