@@ -100,10 +100,10 @@ def refuse(frame: pl.LazyFrame, records: Records, faults: Iterable[Fault]) -> No
         fault = named[index]
         examples = frame.with_row_index(_INDEX).filter(fault.broken).head(_EXAMPLES).collect()
         first = records.numbers(examples[_INDEX].to_list())
-        values = {name: _quoted(examples[name]) for name in examples.columns if f"{{{name}}}" in fault.said}
+        cells = {"value": fault.column} | {name: name for name in examples.columns}
+        shown = {cell: _quoted(examples[name]) for cell, name in cells.items() if f"{{{cell}}}" in fault.said}
         messages.append(
-            f"{records.shown} {records.unit} {first[0]}, column {fault.column}: "
-            f"{fault.said.format(value=_quoted(examples[fault.column]), **values)}"
+            f"{records.shown} {records.unit} {first[0]}, column {fault.column}: {fault.said.format(**shown)}"
             f"{_more(count, 'value', records.unit, first)}. {fault.remedy}."
         )
     if messages:
