@@ -165,7 +165,7 @@ def test_faults_are_counted_alike(other: Engine, tmp_path: Path) -> None:
 def changes_without_sense(rows: int) -> pl.DataFrame:
     """Field history in which every field goes anywhere on any day, corrected, repeated, cleared and out of order."""
     random = np.random.default_rng(1)
-    values = {name: ("Anna", "Äna", "Z", "", None) for name in HISTORY_FIELDS} | {
+    values = dict.fromkeys(HISTORY_FIELDS, ("Anna", "Äna", "Z", "", None)) | {
         "deal_stage": (*STAGES, "Parked", None),
         "engage_date": ("2017-05-02", "2017-05-09", None),
         "close_date": ("2017-05-04", "2017-06-01", None),

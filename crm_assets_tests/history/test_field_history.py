@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date, timedelta
 from itertools import pairwise
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from crm_assets.calendar import Month, month_range
-from crm_assets.contracts import ENGAGING, LOST, PROSPECTING, SALES_PIPELINE, STAGES, WON
+from crm_assets.contracts import ENGAGING, LOST, OPPORTUNITY_HISTORY, PROSPECTING, SALES_PIPELINE, STAGES, WON
 from crm_assets.simulator import Simulation, SimulationConfig, simulate
 from crm_assets_tests.history.lives import FIRST, LAST, MONTHS, Change, Life, by, export, fixed, history, some_lives
 from crm_assets_tests.history.on_polars import as_of
@@ -221,9 +222,7 @@ def test_before_the_first_change_nothing_is_known() -> None:
 
 
 def test_a_prospect_has_no_dates() -> None:
-    assert as_of(history(CREATED), day(0)).rows() == [
-        ("A", "Anna", "GTX Pro", None, PROSPECTING, None, None, None)
-    ]
+    assert as_of(history(CREATED), day(0)).rows() == [("A", "Anna", "GTX Pro", None, PROSPECTING, None, None, None)]
     back = [*ENGAGED, stage(ENGAGING, PROSPECTING, 5)]
     assert known(back, 5, *DATED) == (PROSPECTING, None, None, None)
     assert known([*back, stage(PROSPECTING, ENGAGING, 9)], 9, *DATED) == (ENGAGING, day(3), None, None)
@@ -234,6 +233,11 @@ def test_what_happened_but_was_not_recorded_is_not_known() -> None:
     assert known(late, 19, *DATED) == (ENGAGING, day(3), None, None)
     assert known(late, 20, *DATED) == (WON, day(3), day(10), None)
     assert known(late, 30, *DATED) == (WON, day(3), day(10), 4800.0)
+
+
+def test_what_was_recorded_before_it_happened_is_not_known_before() -> None:
+    ahead = [*ENGAGED, stage(ENGAGING, WON, 10, 8)]
+    assert [known(ahead, number, "deal_stage") for number in (9, 10)] == [(ENGAGING,), (WON,)]
 
 
 def test_changes_of_one_day_chain_whatever_order_they_were_recorded_in() -> None:
@@ -260,7 +264,11 @@ def test_of_two_values_of_one_day_the_last_recorded_counts() -> None:
 
 
 def test_a_value_may_be_corrected_and_cleared() -> None:
-    account = [field("account", None, "Acme", 2), field("account", "Acme", None, 5), field("account", None, "Zenith", 7)]
+    account = [
+        field("account", None, "Acme", 2),
+        field("account", "Acme", None, 5),
+        field("account", None, "Zenith", 7),
+    ]
     for number, expected in ((1, None), (2, "Acme"), (5, None), (7, "Zenith")):
         assert known([*CREATED, *account], number, "account") == (expected,)
     value = [*CLOSED, field("close_value", "4800", "5000", 10, 12)]
@@ -323,3 +331,13 @@ def test_what_no_change_tells_is_left_to_quality_control() -> None:
     imported = [*CREATED, stage(PROSPECTING, WON, 4), field("engage_date", None, str(day(2)), 4)]
     assert known(imported, 4, *DATED) == (WON, day(2), day(4), None)
     assert known([*CREATED, stage(PROSPECTING, "Parked", 4)], 4, *DATED) == ("Parked", None, None, None)
+
+
+def test_the_example_of_the_documentation() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "sources.md").read_text(encoding="utf-8")
+    example = page.split("```csv\n")[1].split("```")[0]
+    events = pl.read_csv(example.encode(), schema=OPPORTUNITY_HISTORY.polars_schema())
+    april, may, june = (as_of(events, Month(2017, number).end).row(0, named=True) for number in (4, 5, 6))
+    assert (april["account"], april["deal_stage"], april["close_value"]) == ("Cancity", ENGAGING, None)
+    assert (may["deal_stage"], may["close_date"], may["close_value"]) == (WON, date(2017, 4, 28), 1054.0)
+    assert june == may | {"close_date": date(2017, 4, 24)}

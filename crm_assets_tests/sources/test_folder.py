@@ -291,7 +291,9 @@ class TestFieldHistory:
 
     def test_mistyped_year(self, tmp_path: Path, kept: Crm) -> None:
         history = kept["opportunity_history"].with_columns(changed_at=pl.lit(date(1917, 3, 1)))
-        with pytest.raises(SourceError, match=r"opportunity_history\.csv has dates from 1917-03-01 to 2017-05-31, over"):
+        with pytest.raises(
+            SourceError, match=r"opportunity_history\.csv has dates from 1917-03-01 to 2017-05-31, over"
+        ):
             FolderSource(str(write_tables(tmp_path, kept | {"opportunity_history": history}))).months()
 
     def test_fingerprint_is_of_the_history_too(self, tmp_path: Path, kept: Crm) -> None:
