@@ -221,6 +221,7 @@ def why(opportunity: str, source: str | None, month: str | None, as_json: bool) 
     "--drift", multiple=True, metavar="KIND@MONTH:SIZE", help="For example price@2017-09:0.2; may be repeated."
 )
 @click.option("--late-export", is_flag=True, help="Write one export taken at the end instead of an extract per month.")
+@click.option("--field-history", is_flag=True, help="Write what changed when instead of an extract per month.")
 @click.option("--format", "file_format", type=click.Choice(["csv", "parquet"]), default="csv", show_default=True)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="New folder to write to.")
 @_JSON
@@ -232,6 +233,7 @@ def simulate(
     seed: int,
     drift: tuple[str, ...],
     late_export: bool,
+    field_history: bool,
     file_format: FileFormat,
     out: Path,
     as_json: bool,
@@ -240,8 +242,16 @@ def simulate(
     from crm_assets.calendar import parse_months
     from crm_assets.simulator import Drift, SimulationConfig
     from crm_assets.simulator import simulate as simulate_crm
-    from crm_assets.simulator.writing import truth_folder, write_extracts, write_late_export, write_truth
+    from crm_assets.simulator.writing import (
+        truth_folder,
+        write_extracts,
+        write_field_history,
+        write_late_export,
+        write_truth,
+    )
 
+    if late_export and field_history:
+        raise SettingsError("--late-export and --field-history are two ways to write one CRM: give one of them")
     wanted = parse_months(months)
     config = SimulationConfig(
         opportunities=opportunities,
@@ -253,6 +263,8 @@ def simulate(
     simulation = simulate_crm(config)
     if late_export:
         write_late_export(simulation, out, file_format)
+    elif field_history:
+        write_field_history(simulation, out, file_format)
     else:
         write_extracts(simulation, out, wanted, file_format)
     truth = truth_folder(out)
@@ -262,7 +274,7 @@ def simulate(
         click.echo(json.dumps(told))
     else:
         click.echo(f"{opportunities:,} opportunities in {out}, their true probabilities in {truth}")
-        taken = f"CRM_EXPORTED_ON={config.last.end} " if late_export else ""
+        taken = f"CRM_EXPORTED_ON={config.last.end} " if late_export or field_history else ""
         click.echo(f"Score them: {taken}crm-assets run --source {out}")
 
 

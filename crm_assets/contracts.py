@@ -261,3 +261,30 @@ DATA_DICTIONARY = Table(
 
 CRM_TABLES: tuple[Table, ...] = (ACCOUNTS, PRODUCTS, SALES_TEAMS, SALES_PIPELINE, DATA_DICTIONARY)
 """The tables a source provides."""
+
+HISTORY_FIELDS = tuple(column.name for column in SALES_PIPELINE.columns if column.name not in SALES_PIPELINE.key)
+"""Columns of an opportunity whose changes a field history tells."""
+
+OPPORTUNITY_HISTORY = Table(
+    "opportunity_history",
+    "One row per change of a field of an opportunity, with the day it happened and the day it was recorded.",
+    (
+        Column("object_id", Kind.STRING, "Identifier of the opportunity", required=True),
+        Column(
+            "field",
+            Kind.STRING,
+            "Column of `sales_pipeline` that changed; dates only where they were corrected by hand",
+            required=True,
+            allowed=HISTORY_FIELDS,
+        ),
+        Column("old_value", Kind.STRING, "Value before; empty at the first, or where there was none"),
+        Column("new_value", Kind.STRING, "Value after; empty where it was cleared"),
+        Column("changed_at", Kind.DATE, "Day it happened", required=True),
+        Column("recorded_at", Kind.DATE, "Day the CRM learnt of it, never before it happened", required=True),
+    ),
+)
+
+FIELD_HISTORY_TABLES: tuple[Table, ...] = tuple(
+    OPPORTUNITY_HISTORY if table is SALES_PIPELINE else table for table in CRM_TABLES
+)
+"""The tables of a source that keeps field history: the pipeline of a month is made from it."""

@@ -45,7 +45,7 @@ def _months(settings: Settings) -> dict[str, str]:
     found = {}
     if settings.first_month is None:
         found["CRM_FIRST_MONTH"] = str(months[0])
-    if settings.last_month is None and source.evidence is Evidence.EXPORT:
+    if settings.last_month is None and source.evidence is not Evidence.EXTRACT:
         found["CRM_LAST_MONTH"] = str(months[-1])
     return found
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from crm_assets.calendar import Month
-from crm_assets.contracts import CRM_TABLES, Column, Known, Table
+from crm_assets.contracts import CRM_TABLES, OPPORTUNITY_HISTORY, SALES_PIPELINE, Column, Known, Table
 from crm_assets.defs.assets import ASSETS
 from crm_assets.defs.monthly import HISTORY_MONTHS, MonthlyAsset, Needs
 from crm_assets.features.counts import RECENT_DAYS
@@ -81,6 +81,9 @@ def tables_page() -> str:
         "## CRM tables",
         "What a source holds, in files called for the tables. In the lake they are stored as `raw/TABLE`.",
         *(_table(table, None) for table in CRM_TABLES),
+        f"A source that keeps [field history](sources.md#field-history) gives `{OPPORTUNITY_HISTORY.name}` in place of "
+        f"`{SALES_PIPELINE.name}`, which is made from it; only what is made is stored.",
+        _table(OPPORTUNITY_HISTORY, None),
         "## Derived tables",
         "Tables have the names of the [assets](graph.md) that make them.",
         *(_table(asset.table, asset) for asset in derived),

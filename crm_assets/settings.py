@@ -57,8 +57,8 @@ class Settings(BaseSettings):
     )
     exported_on: date | None = Field(
         None,
-        description="Day one late export was taken, YYYY-MM-DD; the latest date in it by default. Months that had not "
-        "ended by then are left out.",
+        description="Day one late export or field history was taken, YYYY-MM-DD; the latest date in it by default. "
+        "Months that had not ended by then are left out.",
     )
     extract_days_late: int = Field(
         7,

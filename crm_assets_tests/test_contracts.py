@@ -9,6 +9,9 @@ import pytest
 from crm_assets.contracts import (
     ACCOUNTS,
     CRM_TABLES,
+    FIELD_HISTORY_TABLES,
+    HISTORY_FIELDS,
+    OPPORTUNITY_HISTORY,
     PRODUCTS,
     SALES_PIPELINE,
     SALES_TEAMS,
@@ -23,7 +26,7 @@ from crm_assets.history.closings import DAILY_CLOSINGS
 from crm_assets.history.outcomes import OUTCOMES
 from crm_assets.history.snapshots import QUARANTINE, SNAPSHOTS
 
-TABLES = (*CRM_TABLES, SNAPSHOTS, QUARANTINE, DAILY_CLOSINGS, OUTCOMES, FEATURE_TABLE)
+TABLES = (*CRM_TABLES, OPPORTUNITY_HISTORY, SNAPSHOTS, QUARANTINE, DAILY_CLOSINGS, OUTCOMES, FEATURE_TABLE)
 BY_NAME = {table.name: table for table in CRM_TABLES}
 DEALS = Table(
     "deals",
@@ -88,6 +91,14 @@ def test_when_the_pipeline_is_known() -> None:
         "close_value": Known.CLOSED,
     }
     assert SALES_PIPELINE.column("deal_stage").allowed == STAGES == ("Prospecting", "Engaging", "Won", "Lost")
+
+
+def test_field_history_stands_in_place_of_the_pipeline() -> None:
+    names = [table.name for table in CRM_TABLES]
+    kept = [table.name for table in FIELD_HISTORY_TABLES]
+    assert kept == [name.replace("sales_pipeline", "opportunity_history") for name in names]
+    assert {"opportunity_id", *HISTORY_FIELDS} == set(SALES_PIPELINE.column_names)
+    assert OPPORTUNITY_HISTORY.column("field").allowed == HISTORY_FIELDS
 
 
 def test_wrong_spellings_that_are_mended() -> None:

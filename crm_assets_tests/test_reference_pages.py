@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from crm_assets.contracts import CRM_TABLES
+from crm_assets.contracts import CRM_TABLES, OPPORTUNITY_HISTORY
 from crm_assets.defs.assets import ASSETS
 from crm_assets.features.registry import FEATURES
 from crm_assets.modelling.movement import PLAYERS
@@ -37,7 +37,7 @@ def test_page_depends_on_no_machine(name: str, tmp_path: Path, monkeypatch: pyte
 
 def test_every_column_has_a_row() -> None:
     page = PAGES["tables.md"]()
-    tables = {table.name: table for table in (*(asset.table for asset in ASSETS), *CRM_TABLES)}
+    tables = {table.name: table for table in (*(asset.table for asset in ASSETS), *CRM_TABLES, OPPORTUNITY_HISTORY)}
     assert page.count("\n### ") == len(tables)
     for name, table in tables.items():
         section = page.split(f"### {name}\n")[1].split("\n### ")[0]

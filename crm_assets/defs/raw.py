@@ -10,25 +10,30 @@ import narwhals as nw
 import polars as pl
 
 from crm_assets.calendar import Month
-from crm_assets.contracts import CRM_TABLES, SALES_PIPELINE, Table
+from crm_assets.contracts import CRM_TABLES, OPPORTUNITY_HISTORY, SALES_PIPELINE, Table
 from crm_assets.defs.inputs import Inputs
 from crm_assets.defs.monthly import Made, MonthlyAsset
+from crm_assets.history.field_history import pipeline_as_of
 from crm_assets.history.replay import as_known
+from crm_assets.sources import Evidence
 
 
 def _landing(table: Table) -> Callable[[Inputs, Month], Made]:
     def land(inputs: Inputs, month: Month) -> Made:
         source = inputs.source
-        rows = nw.from_native(source.tables(month)[table.name])
-        exported_on = source.exported_on
-        rolled_back = exported_on is not None and exported_on > month.end
-        notes: dict[str, object] = {"evidence": str(source.evidence), "rolled_back": rolled_back, "source": source.url}
+        tables, evidence, exported_on = source.tables(month), source.evidence, source.exported_on
+        rolled_back = evidence is Evidence.EXPORT and exported_on is not None and exported_on > month.end
+        notes: dict[str, object] = {"evidence": str(evidence), "rolled_back": rolled_back, "source": source.url}
         if mended := source.notes(month):
             notes["mended"] = mended
+        if table is SALES_PIPELINE and evidence is Evidence.FIELD_HISTORY:
+            events = nw.from_native(tables[OPPORTUNITY_HISTORY.name])
+            return Made(pipeline_as_of(events, month.end), notes=notes)
+        rows = nw.from_native(tables[table.name])
         if table is SALES_PIPELINE:
             days_late = inputs.settings.extract_days_late
             if exported_on is None:
-                notes |= _days_late(source.tables(month)[table.name], month, month.end + timedelta(days=days_late))
+                notes |= _days_late(tables[table.name], month, month.end + timedelta(days=days_late))
             rows = as_known(rows, month.end, exported_on=exported_on, days_late=days_late)
         return Made(rows, notes=notes)
 
@@ -57,9 +62,9 @@ RAW_ASSETS: tuple[MonthlyAsset, ...] = tuple(
         make=_landing(table),
         needs=(),
         group="raw",
-        description=f"{table.description} As the CRM knew it at the month-end; a late export is rolled back to it.",
+        description=f"{table.description} As the CRM knew it at the month-end, to which a late export is rolled back.",
         kinds=frozenset({"parquet"}),
-        code=("sources", "history/replay", "defs/raw"),
+        code=("sources", "history/replay", "history/field_history", "defs/raw"),
         settings=("exported_on", "extract_days_late"),
         source_fingerprint=True,
     )

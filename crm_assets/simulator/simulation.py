@@ -14,7 +14,9 @@ from crm_assets.contracts import (
     CRM_TABLES,
     DATA_DICTIONARY,
     ENGAGING,
+    FIELD_HISTORY_TABLES,
     LOST,
+    OPPORTUNITY_HISTORY,
     PRODUCTS,
     PROSPECTING,
     SALES_PIPELINE,
@@ -33,14 +35,8 @@ if TYPE_CHECKING:
 
 EVENT_FIELDS = ("sales_agent", "product", "account", "deal_stage", "close_value")
 """Fields of an opportunity whose changes are events. Both of its dates are those of its changes of stage."""
-EVENT_SCHEMA = {
-    "object_id": pl.String(),
-    "field": pl.Enum(EVENT_FIELDS),
-    "old_value": pl.String(),
-    "new_value": pl.String(),
-    "changed_at": pl.Date(),
-    "recorded_at": pl.Date(),
-}
+EVENT_SCHEMA = {**OPPORTUNITY_HISTORY.polars_schema(), "field": pl.Enum(EVENT_FIELDS)}
+"""The contract's, with the field as a category: there are many changes."""
 
 
 def simulate(config: SimulationConfig, progress: Progress | None = None) -> Simulation:
@@ -106,14 +102,18 @@ class Simulation:
         """One export at the end of the last month, as users have it whose CRM kept no monthly extracts."""
         return self.tables(self.config.last)
 
-    def events(self, month: Month | None = None) -> pl.DataFrame:
-        """Every change of an opportunity in `month`, or in all months, as CRMs keep field history, oldest first.
+    def field_history(self) -> dict[str, pl.DataFrame]:
+        """The tables of `contracts.FIELD_HISTORY_TABLES`: every change, and the other tables as of the last month."""
+        tables = {**self.late_export(), OPPORTUNITY_HISTORY.name: self.events()}
+        return {table.name: tables[table.name] for table in FIELD_HISTORY_TABLES}
 
-        One row per `object_id` (opportunity) and `field` (one of `EVENT_FIELDS`) that changed: `old_value` (null at
-        the first), `new_value`, `changed_at` and `recorded_at` (dates; this CRM records a change on its day). Created:
-        `sales_agent`, `product` and `deal_stage` Prospecting. Engaged: `deal_stage` Engaging. Won or lost:
-        `deal_stage` and `close_value` (USD). `account` changes once, when it is filled in. A deal that is
-        abandoned leaves no event. Raises SettingsError when the month is not one of the configuration's.
+    def events(self, month: Month | None = None) -> pl.DataFrame:
+        """Every change of an opportunity in `month`, or in all months: `contracts.OPPORTUNITY_HISTORY`, oldest first.
+
+        `field` is one of `EVENT_FIELDS`; this CRM records a change on its day. Created: `sales_agent`, `product` and
+        `deal_stage` Prospecting. Engaged: `deal_stage` Engaging. Won or lost: `deal_stage` and `close_value` (USD).
+        `account` changes once, when it is filled in. A deal that is abandoned leaves no event. Raises SettingsError
+        when the month is not one of the configuration's.
         """
         if month is None:
             return pl.concat([self.events(each) for each in self.config.months])

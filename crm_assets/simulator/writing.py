@@ -1,4 +1,4 @@
-"""Writing a simulated CRM to files, as its users would have them: monthly extracts or one late export.
+"""Writing a simulated CRM to files, as its users would have them: monthly extracts, field history or one late export.
 
 The true probabilities go to a folder of their own, beside the tables and never in it, so that no source that reads the
 tables meets them.
@@ -53,6 +53,16 @@ def write_late_export(simulation: Simulation, out: Path, file_format: FileFormat
     """
     with _new_folder(out) as folder:
         _write_tables(simulation.late_export(), folder, file_format)
+
+
+def write_field_history(simulation: Simulation, out: Path, file_format: FileFormat = "csv") -> None:
+    """Write every change up to the end of the last month: `out/opportunity_history.csv`, and the tables beside it.
+
+    `out` appears with all of its tables or not at all. Raises SettingsError when it is there already and not empty,
+    cannot be written, or the format is not one of `FILE_FORMATS`.
+    """
+    with _new_folder(out) as folder:
+        _write_tables(simulation.field_history(), folder, file_format)
 
 
 def write_truth(simulation: Simulation, out: Path, months: Iterable[Month]) -> None:

@@ -25,7 +25,8 @@ def open_source(url: str, *, progress: Progress | None = None, exported_on: date
     Args:
         url: `simulator:`, `simulator:?seed=8`, a folder, `s3://bucket/prefix` or `kaggle:OWNER/DATASET`.
         progress: told in one line what takes a while.
-        exported_on: day one late export was taken; the latest date in it when None. Monthly extracts know theirs.
+        exported_on: day one late export or field history was taken; the latest date in it when None. Monthly extracts
+            know theirs.
 
     Raises SettingsError when `url` has no such form, SourceError when the folder or bucket cannot be opened.
     """

@@ -5,8 +5,8 @@ from __future__ import annotations
 import codecs
 import csv
 import difflib
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -19,6 +19,8 @@ SUFFIXES = (".csv", ".parquet")
 
 _BLOCK = 1 << 20
 _EXAMPLES = 3
+_INDEX = " index"
+"""A name that no column of a contract has."""
 _UTF8, _LATIN1 = "utf-8-sig", "cp1252"
 """Windows-1252 is Latin-1 with printable characters, such as the curly apostrophe, where Latin-1 has control codes."""
 
@@ -32,13 +34,29 @@ _FOREIGN = {
 }
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
-_FORMS = {
+FORMS = {
     Kind.STRING: "text",
     Kind.INTEGER: "a whole number (as in 1234: at most 64 bits, no thousands separators)",
     Kind.FLOAT: "a number (as in 1234.5: no thousands separators, no signs of currency, no NaN or infinity)",
     Kind.BOOLEAN: "true or false",
     Kind.DATE: "a date (YYYY-MM-DD)",
 }
+"""How messages say what a value should be."""
+
+
+@dataclass(frozen=True)
+class Records:
+    """How messages name the records of a file.
+
+    Attributes:
+        shown: the file.
+        unit: what is counted, a line or a row.
+        numbers: indices of rows, ascending from 0 -> their numbers for people.
+    """
+
+    shown: str
+    unit: str
+    numbers: Callable[[list[int]], list[int]]
 
 
 @dataclass(frozen=True)
@@ -49,10 +67,55 @@ class Reading:
         frame: the contract's columns, in its order and types; empty strings are nulls. A Parquet file is read only
             when the frame is collected, its types and numbers are already checked.
         notes: what was mended without loss, one sentence each.
+        records: how to name its rows; None where no file was read.
     """
 
     frame: pl.LazyFrame
     notes: tuple[str, ...] = ()
+    records: Records | None = None
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What may be wrong with a value.
+
+    Attributes:
+        column: the one that holds it.
+        broken: true for a bad row; null counts as false.
+        said: what is wrong, with `{value}` for the value and the names of other columns for theirs.
+        remedy: what to do.
+    """
+
+    column: str
+    broken: pl.Expr
+    said: str
+    remedy: str = "Mend the file"
+
+
+def refuse(frame: pl.LazyFrame, records: Records, faults: Iterable[Fault]) -> None:
+    """Raise SourceError when a row of `frame` has one of the faults: each with its first place and value."""
+    named = {str(index): fault for index, fault in enumerate(faults)}
+    messages = []
+    for index, count in _counts(frame, {index: fault.broken for index, fault in named.items()}).items():
+        fault = named[index]
+        examples = frame.with_row_index(_INDEX).filter(fault.broken).head(_EXAMPLES).collect()
+        first = records.numbers(examples[_INDEX].to_list())
+        cells = {"value": fault.column} | {name: name for name in examples.columns}
+        shown = {cell: _quoted(examples[name]) for cell, name in cells.items() if f"{{{cell}}}" in fault.said}
+        messages.append(
+            f"{records.shown} {records.unit} {first[0]}, column {fault.column}: {fault.said.format(**shown)}"
+            f"{_more(count, 'value', records.unit, first)}. {fault.remedy}."
+        )
+    if messages:
+        raise SourceError("\n".join(messages))
+
+
+def trimmed_notes(frame: pl.LazyFrame, records: Records, trimmed: Mapping[str, pl.Expr]) -> tuple[str, ...]:
+    """A sentence for each column with values that white space is removed around, where `trimmed` is true."""
+    return tuple(
+        f"{records.shown}: white space removed around {_count(count, 'value')} of column {name}."
+        for name, count in _counts(frame, trimmed).items()
+    )
 
 
 def read_table(file: Path, table: Table, shown: str) -> Reading:
@@ -110,8 +173,8 @@ def _read_csv(file: Path, table: Table, shown: str) -> Reading:
     def lines(wanted: list[int]) -> list[int]:
         return _lines(file, encoding, shown, wanted)
 
-    typed = _typed(frame.lazy(), table, shown, "line", lines)
-    return Reading(typed.frame.collect().lazy(), (*notes, *more_notes, *typed.notes))
+    typed = _typed(frame.lazy(), table, Records(shown, "line", lines))
+    return replace(typed, frame=typed.frame.collect().lazy(), notes=(*notes, *more_notes, *typed.notes))
 
 
 def _read_parquet(file: Path, table: Table, shown: str) -> Reading:
@@ -121,14 +184,15 @@ def _read_parquet(file: Path, table: Table, shown: str) -> Reading:
         rows = scan.select(pl.len()).collect().item()
         if rows == 0 and not table.optional:
             raise SourceError(f"{shown} has no rows. Export it again.")
-        typed = _typed(scan.rename(names), table, shown, "row", lambda wanted: [index + 1 for index in wanted])
+        records = Records(shown, "row", lambda wanted: [index + 1 for index in wanted])
+        typed = _typed(scan.rename(names), table, records)
     except pl.exceptions.PolarsError as error:
         said = str(error).partition("\n")[0]
         raise SourceError(
             f"{shown} cannot be read as Parquet; it may be truncated or of another format ({said}). "
             "Export or copy it again."
         ) from error
-    return Reading(typed.frame, (*notes, *typed.notes))
+    return replace(typed, notes=(*notes, *typed.notes))
 
 
 def _refuse_binary(file: Path, shown: str) -> None:
@@ -244,7 +308,7 @@ def _checked_widths(records: Iterator[tuple[int, list[str]]], width: int, shown:
 
 
 @dataclass(frozen=True)
-class _Cast:
+class Cast:
     """How a column becomes what its contract says: its value, and where that would lose or invent something."""
 
     value: pl.Expr
@@ -252,95 +316,78 @@ class _Cast:
     trimmed: pl.Expr | None = None
 
 
-def _typed(
-    frame: pl.LazyFrame, table: Table, shown: str, unit: str, places: Callable[[list[int]], list[int]]
-) -> Reading:
+def _typed(frame: pl.LazyFrame, table: Table, records: Records) -> Reading:
     """`frame` in the contract's types and order.
 
     Args:
         frame: the contract's columns in any order, of the types they have in the file.
         table: the contract.
-        shown: how messages name the file.
-        unit: what `places` counts, for messages.
-        places: indices of rows, ascending from 0 -> their numbers for people.
+        records: how messages name its rows.
     """
     schema = frame.collect_schema()
     wanted = table.polars_schema()
-    casts = {column.name: _cast(column, schema[column.name], wanted[column.name], shown) for column in table.columns}
-    faults = {name: cast.fault.fill_null(False) for name, cast in casts.items() if cast.fault is not None}
-    trims = {name: cast.trimmed.fill_null(False) for name, cast in casts.items() if cast.trimmed is not None}
-    messages = []
-    for name, count in _counts(frame, faults).items():
+    casts = {c.name: _cast(c, schema[c.name], wanted[c.name], records.shown) for c in table.columns}
+    faults = []
+    for name, cast in casts.items():
         column = table.column(name)
-        examples = (
-            frame.select(index=pl.int_range(pl.len()), value=pl.col(name), fault=faults[name])
-            .filter("fault")
-            .head(_EXAMPLES)
-            .collect()
-        )
-        first = places(examples["index"].to_list())
-        remedy = "Mend the file" if column.required else "Mend the file, or leave the cell empty if it is not known"
-        messages.append(
-            f"{shown} {unit} {first[0]}, column {name}: {_quoted(examples['value'])} is not {_FORMS[column.kind]}"
-            f"{_more(count, 'value', unit, first)}. {remedy}."
-        )
-    if messages:
-        raise SourceError("\n".join(messages))
-    notes = tuple(
-        f"{shown}: white space removed around {_count(count, 'value')} of column {name}."
-        for name, count in _counts(frame, trims).items()
-    )
-    return Reading(frame.select(**{name: cast.value for name, cast in casts.items()}), notes)
+        if cast.fault is not None:
+            remedy = "Mend the file" if column.required else "Mend the file, or leave the cell empty if it is not known"
+            faults.append(Fault(name, cast.fault, f"{{value}} is not {FORMS[column.kind]}", remedy))
+    refuse(frame, records, faults)
+    trims = {name: cast.trimmed for name, cast in casts.items() if cast.trimmed is not None}
+    typed = frame.select(**{name: cast.value for name, cast in casts.items()})
+    return Reading(typed, trimmed_notes(frame, records, trims), records)
 
 
-def _counts(frame: pl.LazyFrame, conditions: dict[str, pl.Expr]) -> dict[str, int]:
+def _counts(frame: pl.LazyFrame, conditions: Mapping[str, pl.Expr]) -> dict[str, int]:
     """How many rows fulfil each condition, those left out that none fulfils."""
     if not conditions:
         return {}
-    sums = frame.select(**{name: condition.sum() for name, condition in conditions.items()})
+    sums = frame.select(**{name: condition.fill_null(False).sum() for name, condition in conditions.items()})
     return {name: count for name, count in sums.collect(engine="streaming").row(0, named=True).items() if count}
 
 
-def _cast(column: Column, found: pl.DataType, wanted: pl.DataType, shown: str) -> _Cast:
+def _cast(column: Column, found: pl.DataType, wanted: pl.DataType, shown: str) -> Cast:
     """How `column` becomes `wanted` from a column of type `found`. Raises SourceError when it cannot."""
     raw = pl.col(column.name)
-    cast: _Cast | None = None
+    cast: Cast | None = None
     if found == pl.Null or found == wanted == pl.Boolean:
-        cast = _Cast(raw.cast(wanted))
+        cast = Cast(raw.cast(wanted))
     elif found == pl.String:
-        cast = _cast_text(raw, column.kind)
+        cast = cast_text(raw, column.kind)
     elif column.kind is Kind.STRING and (found.is_integer() or isinstance(found, (pl.Categorical, pl.Enum))):
-        cast = _Cast(raw.cast(pl.String))
+        cast = Cast(raw.cast(pl.String))
     elif column.kind in {Kind.INTEGER, Kind.FLOAT} and found.is_numeric():
         cast = _cast_number(raw, found, wanted)
     elif column.kind is Kind.DATE and (found == pl.Date or isinstance(found, pl.Datetime)):
         cast = _cast_date(raw, found)
     if cast is None:
         raise SourceError(
-            f"{shown}: column {column.name} is of type {found}, where {_FORMS[column.kind]} is needed. Write the "
+            f"{shown}: column {column.name} is of type {found}, where {FORMS[column.kind]} is needed. Write the "
             f"column as {column.kind.value}."
         )
     return cast
 
 
-def _cast_number(raw: pl.Expr, found: pl.DataType, wanted: pl.DataType) -> _Cast:
+def _cast_number(raw: pl.Expr, found: pl.DataType, wanted: pl.DataType) -> Cast:
     value = raw.cast(wanted, strict=False)
     if found.is_decimal() and wanted.is_float():
-        return _Cast(value)
+        return Cast(value)
     fault = raw.is_not_null() & value.cast(found, strict=False).ne_missing(raw)
-    return _Cast(value, fault | ~value.is_finite() if wanted.is_float() else fault)
+    return Cast(value, fault | ~value.is_finite() if wanted.is_float() else fault)
 
 
-def _cast_date(raw: pl.Expr, found: pl.DataType) -> _Cast:
+def _cast_date(raw: pl.Expr, found: pl.DataType) -> Cast:
     value = raw if found == pl.Date else raw.dt.date()
     # Python, unlike Polars, has no other years.
     fault = ~value.dt.year().is_between(1, 9999)
-    return _Cast(value, fault if found == pl.Date else fault | (raw.dt.time() != pl.time(0, 0, 0)))
+    return Cast(value, fault if found == pl.Date else fault | (raw.dt.time() != pl.time(0, 0, 0)))
 
 
-def _cast_text(raw: pl.Expr, kind: Kind) -> _Cast:
+def cast_text(raw: pl.Expr, kind: Kind) -> Cast:
+    """How text becomes a value of `kind`."""
     if kind is Kind.STRING:
-        return _Cast(pl.when(raw != "").then(raw))
+        return Cast(pl.when(raw != "").then(raw))
     text = raw.str.strip_chars()
     match kind:
         case Kind.INTEGER:
@@ -357,7 +404,7 @@ def _cast_text(raw: pl.Expr, kind: Kind) -> _Cast:
         case _:
             value = text.str.to_date("%Y-%m-%d", strict=False)
             good = text.str.contains(_DATE) & (value.dt.year() >= 1)
-    return _Cast(value, (text != "") & ~good.fill_null(False), text != raw)
+    return Cast(value, (text != "") & ~good.fill_null(False), text != raw)
 
 
 def _more(count: int, noun: str, unit: str, first: list[int]) -> str:

@@ -1,4 +1,4 @@
-"""The protocol of every source: the CRM's tables as of a month-end."""
+"""The protocol of every source: the CRM's tables as of a month-end, or the history they follow from."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ class Evidence(enum.StrEnum):
     EXTRACT = "monthly extract"
     """The tables as they were at the end of that month."""
 
+    FIELD_HISTORY = "field history"
+    """What changed in the pipeline when, and when that was recorded; `history.field_history` makes it as of any day."""
+
     EXPORT = "one late export"
     """The tables as they were on one later day, for every month; `history.replay` rolls them back."""
 
@@ -36,12 +39,12 @@ class Source(Protocol):
 
     @property
     def evidence(self) -> Evidence:
-        """Whether the tables of a month are those of its end, or of one late export."""
+        """Whether the tables of a month are those of its end, follow from field history, or are one late export."""
         ...
 
     @property
     def exported_on(self) -> date | None:
-        """Day one late export was taken, at whose end its tables were true; None for monthly extracts."""
+        """Day field history or one late export was taken, up to whose end it tells; None for monthly extracts."""
         ...
 
     def months(self) -> list[Month]:
@@ -55,7 +58,8 @@ class Source(Protocol):
     def tables(self, month: Month) -> Mapping[str, pl.LazyFrame]:
         """The tables of `contracts.CRM_TABLES` by name, typed as their contracts say, with the values of the source.
 
-        A source that lacks an optional table gives it without rows. One late export comes as it was exported.
+        A source that lacks an optional table gives it without rows. One late export comes as it was exported. A source
+        of field history gives `contracts.FIELD_HISTORY_TABLES`: every change it tells, in place of `sales_pipeline`.
         """
         ...
 

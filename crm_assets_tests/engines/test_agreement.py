@@ -6,14 +6,16 @@ from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
 from crm_assets.calendar import Month, month_range
-from crm_assets.contracts import ACCOUNTS, SALES_PIPELINE, STAGES
+from crm_assets.contracts import ACCOUNTS, HISTORY_FIELDS, OPPORTUNITY_HISTORY, SALES_PIPELINE, STAGES
 from crm_assets.engines import Engine, open_engine
 from crm_assets.features.registry import FEATURE_TABLE
+from crm_assets.history.field_history import pipeline_as_of
 from crm_assets.history.outcomes import OUTCOMES
 from crm_assets.history.quality import pipeline_quality
 from crm_assets.history.snapshots import QUARANTINE, RULES, SNAPSHOTS, reason_counts
@@ -158,3 +160,39 @@ def test_faults_are_counted_alike(other: Engine, tmp_path: Path) -> None:
         )
         assert found == expected
         assert found.rows == pipeline.height
+
+
+def changes_without_sense(rows: int) -> pl.DataFrame:
+    """Field history in which every field goes anywhere on any day, corrected, repeated, cleared and out of order."""
+    random = np.random.default_rng(1)
+    values = dict.fromkeys(HISTORY_FIELDS, ("Anna", "Äna", "Z", "", None)) | {
+        "deal_stage": (*STAGES, "Parked", None),
+        "engage_date": ("2017-05-02", "2017-05-09", None),
+        "close_date": ("2017-05-04", "2017-06-01", None),
+        "close_value": ("0.0", "4800.0", "1e3", None),
+    }
+
+    def change() -> tuple[object, ...]:
+        name = str(random.choice(["deal_stage", *HISTORY_FIELDS]))
+        old, new = (values[name][random.integers(len(values[name]))] for _ in range(2))
+        day = MAY.start + timedelta(int(random.integers(12)))
+        return (f"A{random.integers(200)}", name, old, new, day, day + timedelta(int(random.integers(6))))
+
+    return pl.DataFrame([change() for _ in range(rows)], OPPORTUNITY_HISTORY.polars_schema(), orient="row")
+
+
+def test_on_field_history(other: Engine, tmp_path: Path, tried: Tried, simulation: Simulation) -> None:
+    histories = {
+        "simulated": (simulation.events().cast({"field": pl.String}), [month.end for month in tried(SIMULATED)]),
+        "senseless": (changes_without_sense(6000), [MAY.start + timedelta(days) for days in (0, 4, 8, 30)]),
+        "empty": (changes_without_sense(0), [MAY.end]),
+    }
+    for name, (events, days) in histories.items():
+        events.write_parquet(tmp_path / f"{name}.parquet")
+        for day in days:
+            expected, found = (tmp_path / f"{name}.{engine}.parquet" for engine in ("expected", "found"))
+            for engine, file in ((open_engine("polars"), expected), (other, found)):
+                engine.sink(pipeline_as_of(engine.scan(tmp_path / f"{name}.parquet"), day), file)
+            assert_frame_equal(pl.read_parquet(found), pl.read_parquet(expected), check_exact=True)
+            assert pl.read_parquet(found).schema == SALES_PIPELINE.polars_schema()
+            assert pl.read_parquet(found).height or events.is_empty()

@@ -11,7 +11,16 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from crm_assets.calendar import Month, month_range
-from crm_assets.contracts import ENGAGING, LOST, PRODUCTS, PROSPECTING, SALES_PIPELINE, SALES_TEAMS, WON
+from crm_assets.contracts import (
+    ENGAGING,
+    LOST,
+    OPPORTUNITY_HISTORY,
+    PRODUCTS,
+    PROSPECTING,
+    SALES_PIPELINE,
+    SALES_TEAMS,
+    WON,
+)
 
 fixed = settings(derandomize=True, database=None, deadline=None, max_examples=20)
 """The same examples in every run."""
@@ -26,6 +35,24 @@ TEAMS = pl.DataFrame(
     orient="row",
 )
 PRICES = pl.DataFrame([("GTX Pro", "GTX", 4821.0), ("MG Special", "MG", 55.0)], PRODUCTS.polars_schema(), orient="row")
+
+
+_OWNED = ("sales_agent", "product")
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change of one field of an opportunity."""
+
+    opportunity_id: str
+    field: str
+    old_value: str | None
+    new_value: str | None
+    day: date
+
+    def recorded(self, on: date | None = None) -> tuple[object, ...]:
+        """Its row of `opportunity_history`, recorded on its day or on another."""
+        return (self.opportunity_id, self.field, self.old_value, self.new_value, self.day, on or self.day)
 
 
 @dataclass(frozen=True)
@@ -49,6 +76,21 @@ class Life:
         if by(self.closed, day):
             return WON if self.won else LOST
         return ENGAGING if by(self.engaged, day) else PROSPECTING
+
+    def changes(self) -> list[Change]:
+        """Every change of a field of it, in the order of each field."""
+        created = [Change(self.opportunity_id, "deal_stage", None, PROSPECTING, self.created)]
+        created += [Change(self.opportunity_id, name, None, str(getattr(self, name)), self.created) for name in _OWNED]
+        later = []
+        if self.account_known is not None:
+            later.append(Change(self.opportunity_id, "account", None, "Acme", self.account_known))
+        if self.engaged is not None:
+            later.append(Change(self.opportunity_id, "deal_stage", PROSPECTING, ENGAGING, self.engaged))
+        if self.closed is not None:
+            stage, value = (WON, self.value) if self.won else (LOST, 0.0)
+            later.append(Change(self.opportunity_id, "deal_stage", ENGAGING, stage, self.closed))
+            later.append(Change(self.opportunity_id, "close_value", None, str(value), self.closed))
+        return created + later
 
     def shown(self, day: date) -> tuple[object, ...]:
         """Its row of `sales_pipeline` in an export taken at the end of `day`."""
@@ -74,6 +116,11 @@ def export(lives: Iterable[Life], day: date) -> pl.DataFrame:
     """`sales_pipeline` as exported at the end of `day`."""
     rows = [life.shown(day) for life in lives if life.created <= day]
     return pl.DataFrame(rows, SALES_PIPELINE.polars_schema(), orient="row")
+
+
+def history(rows: Iterable[tuple[object, ...]]) -> pl.DataFrame:
+    """The rows as `opportunity_history`."""
+    return pl.DataFrame(list(rows), OPPORTUNITY_HISTORY.polars_schema(), orient="row")
 
 
 _DAYS = (LAST.end - FIRST.start).days

@@ -13,6 +13,7 @@ import polars as pl
 from crm_assets.calendar import Month
 from crm_assets.features.registry import features
 from crm_assets.history.closings import daily_closings
+from crm_assets.history.field_history import pipeline_as_of
 from crm_assets.history.outcomes import outcomes
 from crm_assets.history.replay import replay, without_days_late
 from crm_assets.history.snapshots import snapshot
@@ -34,6 +35,10 @@ def replayed(late: pl.DataFrame, month: Month, taken_on: date = date(2017, 12, 3
 
 def in_time(extract: pl.DataFrame, month: Month, days_late: int) -> pl.DataFrame:
     return collected(without_days_late(lazy(extract), month.end, month.end + timedelta(days=days_late)))
+
+
+def as_of(events: pl.DataFrame, day: date) -> pl.DataFrame:
+    return collected(pipeline_as_of(lazy(events), day))
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,15 @@ EXPORT = {
     "sales_teams.csv": "sales_agent,manager,regional_office\nAnna,Dustin,Central\n",
     "sales_pipeline.csv": (
         "opportunity_id,sales_agent,product,account,deal_stage,engage_date,close_date,close_value\n"
-        "A1,Anna,GTX Pro,Acme,Won,2017-03-01,2017-05-30,4800\n"
+        "A1,Anna,GTX Pro,Acme,Won,2017-03-01,2017-05-31,4800\n"
     ),
 }
+
+HISTORY = """\
+object_id,field,old_value,new_value,changed_at,recorded_at
+A1,deal_stage,,Engaging,2017-03-01,2017-03-01
+A1,deal_stage,Engaging,Won,2017-05-31,2017-05-31
+"""
 
 
 def put(server: S3Server, url: str, files: dict[str, bytes]) -> None:
@@ -52,13 +58,27 @@ def monthly(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("layout", ["monthly", "export"])
-def test_same_as_the_folder(s3_environment: S3Server, s3_url: str, monthly: Path, layout: str) -> None:
-    folder = monthly if layout == "monthly" else monthly / "2017-05"
+@pytest.fixture
+def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The export's opportunity as field history."""
+    folder = tmp_path_factory.mktemp("history")
+    for name, text in EXPORT.items():
+        (folder / name.replace("sales_pipeline", "opportunity_history")).write_text(
+            HISTORY if name == "sales_pipeline.csv" else text
+        )
+    return folder
+
+
+@pytest.mark.parametrize("evidence", Evidence)
+def test_same_as_the_folder(
+    s3_environment: S3Server, s3_url: str, monthly: Path, history: Path, evidence: Evidence
+) -> None:
+    folders = {Evidence.EXTRACT: monthly, Evidence.EXPORT: monthly / "2017-05", Evidence.FIELD_HISTORY: history}
+    folder = folders[evidence]
     put(s3_environment, s3_url, files_of(folder))
     here, there = open_source(str(folder)), open_source(s3_url + "/")
     assert there.url == s3_url
-    assert there.evidence is here.evidence is (Evidence.EXTRACT if layout == "monthly" else Evidence.EXPORT)
+    assert there.evidence is here.evidence is evidence
     assert there.months() == here.months() == [Month(2017, 3), Month(2017, 4), Month(2017, 5)]
     for month in here.months():
         assert there.fingerprint(month) == here.fingerprint(month)
@@ -82,12 +102,12 @@ def test_an_object_that_changes_is_read_again(s3_environment: S3Server, s3_url: 
 
 def test_bad_object_is_named_by_its_url(s3_environment: S3Server, s3_url: str) -> None:
     files = {name: text.encode() for name, text in EXPORT.items()}
-    files["sales_pipeline.csv"] = files["sales_pipeline.csv"].replace(b"2017-05-30", b"30.05.2017")
+    files["sales_pipeline.csv"] = files["sales_pipeline.csv"].replace(b"2017-05-31", b"31.05.2017")
     put(s3_environment, s3_url, files)
     with pytest.raises(SourceError) as caught:
         open_source(s3_url).months()
     assert str(caught.value).startswith(
-        f"{s3_url}/sales_pipeline.csv line 2, column close_date: '30.05.2017' is not a date (YYYY-MM-DD)."
+        f"{s3_url}/sales_pipeline.csv line 2, column close_date: '31.05.2017' is not a date (YYYY-MM-DD)."
     )
 
 

@@ -8,13 +8,14 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from crm_assets.calendar import Month, month_range
-from crm_assets.contracts import CRM_TABLES
+from crm_assets.contracts import CRM_TABLES, FIELD_HISTORY_TABLES
 from crm_assets.errors import SettingsError
 from crm_assets.simulator import Simulation, SimulationConfig, simulate
 from crm_assets.simulator.writing import (
     FileFormat,
     truth_folder,
     write_extracts,
+    write_field_history,
     write_late_export,
     write_truth,
 )
@@ -57,6 +58,17 @@ def test_late_export(simulation: Simulation, tmp_path: Path, file_format: FileFo
     for table in CRM_TABLES:
         written = read(out / f"{table.name}.{file_format}", table.polars_schema())
         assert_frame_equal(written, simulation.late_export()[table.name])
+
+
+@pytest.mark.parametrize("file_format", get_args(FileFormat))
+def test_field_history(simulation: Simulation, tmp_path: Path, file_format: FileFormat) -> None:
+    out = tmp_path / "crm"
+    write_field_history(simulation, out, file_format)
+    assert names(out) == {f"{table.name}.{file_format}" for table in FIELD_HISTORY_TABLES}
+    for table in FIELD_HISTORY_TABLES:
+        written = read(out / f"{table.name}.{file_format}", table.polars_schema())
+        expected = simulation.field_history()[table.name]
+        assert_frame_equal(written.cast(expected.schema), expected)
 
 
 def test_truth_lies_beside_the_tables(simulation: Simulation, tmp_path: Path) -> None:

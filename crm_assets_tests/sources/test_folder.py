@@ -10,7 +10,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from crm_assets.calendar import Month, month_range
-from crm_assets.contracts import CRM_TABLES, DATA_DICTIONARY
+from crm_assets.contracts import CRM_TABLES, DATA_DICTIONARY, FIELD_HISTORY_TABLES, OPPORTUNITY_HISTORY
 from crm_assets.errors import SourceError
 from crm_assets.sources import Evidence
 from crm_assets.sources.folder import FolderSource
@@ -244,6 +244,108 @@ class TestLateExport:
         assert "GTXPro" in pipeline["product"].to_list()
         assert "technolgy" in tables["accounts"]["sector"].to_list()
         assert source.notes(Month(2017, 12)) == []
+
+
+@pytest.fixture
+def kept(crm: Crm) -> Crm:
+    """The small CRM with field history from 2017-03 to 2017-05 in place of its pipeline."""
+    rows = [
+        ("A1", "deal_stage", None, "Prospecting", date(2017, 3, 1), date(2017, 3, 1)),
+        ("A1", "deal_stage", "Prospecting", "Engaging", date(2017, 3, 2), date(2017, 5, 31)),
+        ("A1", "close_value", None, "4800.0", date(2017, 4, 30), date(2017, 5, 2)),
+    ]
+    history = pl.DataFrame(rows, OPPORTUNITY_HISTORY.polars_schema(), orient="row")
+    return {table.name: history if table is OPPORTUNITY_HISTORY else crm[table.name] for table in FIELD_HISTORY_TABLES}
+
+
+class TestFieldHistory:
+    @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+    def test_every_month_has_all_changes_and_the_tables_as_exported(
+        self, tmp_path: Path, kept: Crm, suffix: str
+    ) -> None:
+        source = FolderSource(str(write_tables(tmp_path, kept, suffix)))
+        assert source.evidence is Evidence.FIELD_HISTORY
+        assert source.months() == [Month(2017, 3), Month(2017, 4), MAY]
+        for month in source.months():
+            found = collected(source, month)
+            assert list(found) == [table.name for table in FIELD_HISTORY_TABLES]
+            for name, expected in kept.items():
+                assert_frame_equal(found[name], expected)
+            assert source.notes(month) == []
+        assert refusal(source, Month(2017, 6)) == (
+            f"{tmp_path}: the field history tells about 2017-03 to 2017-05, not about 2017-06. Ask for another month."
+        )
+
+    def test_months_end_with_the_last_that_had_ended_when_it_was_taken(self, tmp_path: Path, kept: Crm) -> None:
+        folder = str(write_tables(tmp_path, kept))
+        for day, last in ((None, MAY), (date(2017, 5, 30), Month(2017, 4)), (date(2017, 8, 1), Month(2017, 7))):
+            source = FolderSource(folder, exported_on=day)
+            assert source.exported_on == (day or date(2017, 5, 31))
+            assert source.months() == month_range(Month(2017, 3), last)
+        with pytest.raises(SourceError) as caught:
+            FolderSource(folder, exported_on=date(2017, 3, 30)).months()
+        assert str(caught.value) == (
+            f"{tmp_path}/opportunity_history.csv begins on 2017-03-01 and was taken on 2017-03-30 (CRM_EXPORTED_ON), "
+            "before that month had ended: no month can be told about."
+        )
+
+    def test_mistyped_year(self, tmp_path: Path, kept: Crm) -> None:
+        history = kept["opportunity_history"].with_columns(changed_at=pl.lit(date(1917, 3, 1)))
+        with pytest.raises(
+            SourceError, match=r"opportunity_history\.csv has dates from 1917-03-01 to 2017-05-31, over"
+        ):
+            FolderSource(str(write_tables(tmp_path, kept | {"opportunity_history": history}))).months()
+
+    def test_fingerprint_is_of_the_history_too(self, tmp_path: Path, kept: Crm) -> None:
+        source = FolderSource(str(write_tables(tmp_path, kept)))
+        before = source.fingerprint(MAY)
+        assert source.fingerprint(Month(2017, 3)) == before
+        with (tmp_path / "opportunity_history.csv").open("a") as stream:
+            stream.write("A1,account,,Acme,2017-05-31,2017-05-31\n")
+        assert source.fingerprint(MAY) != before
+        assert source.tables(MAY)["opportunity_history"].collect().height == 4
+
+    def test_wrong_change_is_named_by_its_full_path(self, tmp_path: Path, kept: Crm) -> None:
+        file = write_tables(tmp_path, kept) / "opportunity_history.csv"
+        file.write_text(file.read_text().replace("4800.0", "cheap"))
+        with pytest.raises(SourceError, match=f"^{file} line 4, column new_value: 'cheap', as close_value of 'A1'"):
+            FolderSource(str(tmp_path)).months()
+
+    def test_missing_tables(self, tmp_path: Path, kept: Crm) -> None:
+        write_tables(tmp_path, {"opportunity_history": kept["opportunity_history"]})
+        with pytest.raises(SourceError) as caught:
+            FolderSource(str(tmp_path)).months()
+        assert str(caught.value) == (
+            f"{tmp_path} lacks accounts.csv, products.csv, sales_teams.csv (or .parquet); it holds "
+            "opportunity_history.csv. Add what is missing."
+        )
+
+    def test_beside_a_pipeline(self, tmp_path: Path, crm: Crm, kept: Crm) -> None:
+        write_tables(tmp_path, crm)
+        write_tables(tmp_path, {"opportunity_history": kept["opportunity_history"]}, ".parquet")
+        with pytest.raises(SourceError) as caught:
+            FolderSource(str(tmp_path)).months()
+        assert str(caught.value) == (
+            f"{tmp_path} holds both a field history (opportunity_history.parquet) and the pipeline of one export "
+            "(sales_pipeline.csv) at its top. Keep one of the two; the history tells more."
+        )
+
+    def test_beside_monthly_extracts(self, tmp_path: Path, crm: Crm, kept: Crm) -> None:
+        write_tables(tmp_path / "2017-05", crm)
+        write_tables(tmp_path, {"opportunity_history": kept["opportunity_history"]})
+        with pytest.raises(SourceError) as caught:
+            FolderSource(str(tmp_path)).months()
+        assert str(caught.value) == (
+            f"{tmp_path} holds both monthly extracts (2017-05) and a field history at its top "
+            "(opportunity_history.csv). Keep one of the two."
+        )
+
+    def test_in_a_folder_of_a_month_it_is_passed_over(self, tmp_path: Path, crm: Crm, kept: Crm) -> None:
+        write_tables(tmp_path / "2017-05", crm)
+        write_tables(tmp_path / "2017-05", {"opportunity_history": kept["opportunity_history"]})
+        source = FolderSource(str(tmp_path))
+        assert source.evidence is Evidence.EXTRACT
+        assert_same_tables(collected(source, MAY), crm)
 
 
 class TestLayout:

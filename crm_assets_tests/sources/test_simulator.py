@@ -95,3 +95,16 @@ def test_its_late_export_comes_back_from_files(tmp_path: Path) -> None:
     assert landed.months()[-1] == MONTHS[-1]
     for name, frame in landed.tables(MONTHS[-1]).items():
         assert_frame_equal(frame.collect(), export[name], check_exact=True)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_its_field_history_comes_back_from_files(tmp_path: Path, suffix: str) -> None:
+    kept: dict[str, pl.DataFrame] = simulate(SimulationConfig.from_url(SMALL)).field_history()
+    landed = open_source(str(write_tables(tmp_path, kept, suffix)), exported_on=MONTHS[-1].end)
+    assert landed.evidence is Evidence.FIELD_HISTORY
+    assert landed.months() == MONTHS
+    found = landed.tables(MONTHS[0])
+    assert list(found) == list(kept)
+    for name, frame in kept.items():
+        expected = frame.cast({"field": pl.String}) if "field" in frame.columns else frame
+        assert_frame_equal(found[name].collect(), expected, check_exact=True)
