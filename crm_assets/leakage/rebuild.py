@@ -11,6 +11,7 @@ import polars as pl
 
 from crm_assets.features.registry import FEATURE_TABLE, features
 from crm_assets.history.closings import daily_closings
+from crm_assets.history.field_history import pipeline_as_of
 from crm_assets.history.replay import as_known
 from crm_assets.history.snapshots import SNAPSHOTS, snapshot
 from crm_assets.leakage.worlds import World
@@ -37,7 +38,11 @@ Rebuild: TypeAlias = Callable[[World], Rebuilt]
 
 def rebuilt(world: World) -> Rebuilt:
     """The month's tables as the definitions give them for this world."""
-    known = as_known(_lazy(world.pipeline), world.month.end, exported_on=world.exported_on, days_late=world.days_late)
+    known = (
+        as_known(_lazy(world.pipeline), world.month.end, exported_on=world.exported_on, days_late=world.days_late)
+        if world.events is None
+        else pipeline_as_of(_lazy(world.events), world.month.end)
+    )
     good, _ = snapshot(known, _lazy(world.tables["products"]), _lazy(world.tables["sales_teams"]), world.month)
     snapshots = _collected(good).cast(dict(SNAPSHOTS.polars_schema()))  # type: ignore[arg-type]  # a schema is a mapping
     closings = _collected(daily_closings(_lazy(snapshots)))

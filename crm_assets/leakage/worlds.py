@@ -1,7 +1,8 @@
 """Other worlds: a month's source tables in which only what could not be known at its end is different.
 
-Honest features are the same in all of them. Each world is made from the tables as the source gives them for the month,
-one late export or an extract that may have been taken some days late, with `taken_on` its last possible day.
+Honest features are the same in all of them. Each world is made from the tables as the source gives them for the month:
+one late export, field history, or an extract that may have been taken some days late, with `taken_on` the last possible
+day. Of field history, what was recorded after the month-end is what could not be known.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ import numpy as np
 import polars as pl
 
 from crm_assets.calendar import Month
-from crm_assets.contracts import ENGAGING, LOST, SALES_PIPELINE, WON, Known
+from crm_assets.contracts import ENGAGING, LOST, OPPORTUNITY_HISTORY, SALES_PIPELINE, WON, Known
 
 Tables = Mapping[str, pl.DataFrame]
 _PIPELINE = SALES_PIPELINE.name
 _APPENDED_SHARE = 0.02
+_HALF = 0.5
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,25 @@ class World:
         return self.exported_on or self.month.end + timedelta(days=self.days_late)
 
     @property
+    def events(self) -> pl.DataFrame | None:
+        """The rows of `opportunity_history` where the source gives field history, else None."""
+        return self.tables.get(OPPORTUNITY_HISTORY.name)
+
+    @property
+    def ids(self) -> pl.Series:
+        """Id of every row, null left out."""
+        ids = self.pipeline["opportunity_id"] if self.events is None else self.events["object_id"]
+        return ids.drop_nulls()
+
+    @property
     def pipeline(self) -> pl.DataFrame:
-        """The rows of `sales_pipeline`."""
+        """The rows of `sales_pipeline`, which a source of field history does not give."""
         return self.tables[_PIPELINE]
+
+    def with_events(self, events: pl.DataFrame) -> World:
+        """The same world with another field history, of the same columns and types."""
+        held = self.tables[OPPORTUNITY_HISTORY.name]
+        return replace(self, tables={**self.tables, OPPORTUNITY_HISTORY.name: events.match_to_schema(held.schema)})
 
     def with_pipeline(self, pipeline: pl.DataFrame) -> World:
         """The same world with other opportunities, of the same columns and types."""
@@ -69,6 +87,8 @@ def truncated(world: World, book: pl.Series) -> World:
         book: ids of the opportunities that were open at the month-end.
     """
     end, taken = world.month.end, world.taken_on
+    if world.events is not None:
+        return world.with_events(world.events.filter(pl.col("recorded_at") <= end))
     reopened = _later("close_date", end) & (pl.col("close_date") <= taken)
     cut = world.pipeline.filter(~(_later("engage_date", end) & (pl.col("engage_date") <= taken)))
     blank = {Known.CLOSED: reopened, Known.LATE: _among(book)}
@@ -97,6 +117,8 @@ def another_future(world: World, book: pl.Series, seed: int) -> World:
     """
     end, days = world.month.end, (world.taken_on - world.month.end).days
     random = np.random.default_rng(seed)
+    if world.events is not None:
+        return world.with_events(_recorded_otherwise(world.events, book, end, days, random))
     rows = world.pipeline.height
     accounts = [*world.tables["accounts"]["account"].drop_nulls().to_list(), None]
     drawn = pl.DataFrame(
@@ -138,10 +160,47 @@ def another_future(world: World, book: pl.Series, seed: int) -> World:
     return world.with_pipeline(frame.with_columns(changes))
 
 
+def _recorded_otherwise(
+    events: pl.DataFrame, book: pl.Series, end: date, days: int, random: np.random.Generator
+) -> pl.DataFrame:
+    """Field history that is the same up to what was recorded by `end`, and another one after it.
+
+    All that was recorded later is forgotten. Every open opportunity is won or lost, half of the others are said to have
+    ended the other way round all along, and accounts are filled in, all recorded on a random day that is left.
+    """
+    known = events.filter(pl.col("recorded_at") <= end)
+    if days < 1:
+        return known
+    stages = known.filter(pl.col("field") == "deal_stage").unique("object_id", keep="last", maintain_order=True)
+    size = stages.height
+    recorded = pl.lit(pl.Series(random.integers(1, days + 1, size), dtype=pl.Int64))
+    drawn = stages.with_columns(
+        is_open=pl.col("object_id").is_in(book.implode()),
+        won=pl.Series(random.random(size) < _HALF),
+        chosen=pl.Series(random.random(size) < _HALF),
+        recorded_at=pl.lit(end) + pl.duration(days=recorded),
+    )
+    outcome = pl.when("won").then(pl.lit(WON)).otherwise(pl.lit(LOST))
+    closings = drawn.filter("is_open").with_columns(
+        old_value=pl.lit(ENGAGING), new_value=outcome, changed_at=pl.col("recorded_at")
+    )
+    # A correction: it happened before the month-end, and nobody knew.
+    corrections = drawn.filter(~pl.col("is_open") & pl.col("chosen") & pl.col("new_value").is_in([WON, LOST]))
+    corrections = corrections.with_columns(
+        old_value="new_value", new_value=pl.when(pl.col("new_value") == WON).then(pl.lit(LOST)).otherwise(pl.lit(WON))
+    )
+    accounts = drawn.filter("is_open").with_columns(
+        field=pl.lit("account").cast(events.schema["field"]),
+        old_value=pl.lit(None, pl.String),
+        new_value=pl.lit("Another Future Ltd"),
+        changed_at=pl.col("recorded_at"),
+    )
+    return pl.concat([part.select(events.columns) for part in (known, closings, corrections, accounts)])
+
+
 def other_ids(worlds: Iterable[World], seed: int) -> dict[str, str]:
     """Old id -> new id of every opportunity, in an order that has nothing to do with the old one."""
-    pipelines = [world.pipeline["opportunity_id"].drop_nulls() for world in worlds]
-    ids = pl.concat(pipelines).unique(maintain_order=True).to_list()
+    ids = pl.concat([world.ids for world in worlds]).unique(maintain_order=True).to_list()
     numbers = np.random.default_rng(seed).permutation(len(ids))
     return dict(zip(ids, (f"{number:012d}" for number in numbers), strict=True))
 
@@ -155,6 +214,8 @@ def irrelevant(world: World, renamed: Mapping[str, str], seed: int) -> World:
         seed: of the random draws.
     """
     random = np.random.default_rng(seed)
+    if world.events is not None:
+        return world.with_events(_irrelevant_events(world, world.events, renamed, seed))
     pipeline = world.pipeline.with_columns(
         pl.col("opportunity_id").replace_strict(renamed, default=None, return_dtype=pl.String())
     )
@@ -172,3 +233,18 @@ def irrelevant(world: World, renamed: Mapping[str, str], seed: int) -> World:
         pipeline = pl.concat([pipeline, late.select(pipeline.columns)])
     shuffled = pipeline.sample(fraction=1, shuffle=True, seed=seed)
     return world.with_pipeline(shuffled)
+
+
+def _irrelevant_events(world: World, events: pl.DataFrame, renamed: Mapping[str, str], seed: int) -> pl.DataFrame:
+    """The events of renamed opportunities in another order, with copies of some that are recorded later for new ones."""
+    named = events.with_columns(pl.col("object_id").replace_strict(renamed, default=None, return_dtype=pl.String()))
+    if (world.taken_on - world.month.end).days > 0 and named.height:
+        later = named.sample(max(1, int(_APPENDED_SHARE * named.height)), seed=seed)
+        day = pl.lit(world.month.next.start)
+        appended = later.with_columns(
+            object_id=pl.format("later-{}", "object_id"),
+            changed_at=pl.max_horizontal("changed_at", day),
+            recorded_at=day,
+        ).with_columns(recorded_at=pl.max_horizontal("recorded_at", "changed_at"))
+        named = pl.concat([named, appended])
+    return named.sample(fraction=1, shuffle=True, seed=seed)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from crm_assets.calendar import Month, month_range
+from crm_assets.contracts import OPPORTUNITY_HISTORY
 from crm_assets.leakage.worlds import World
 from crm_assets.simulator import SimulationConfig, simulate
 from crm_assets_tests.sources.conftest import real_export
@@ -26,6 +27,16 @@ def extract_worlds() -> list[World]:
     """The same CRM with an extract of each month."""
     simulation = simulate(CONFIG)
     return [World(simulation.tables(month), month, None, DAYS_LATE) for month in CONFIG.months]
+
+
+@pytest.fixture(scope="package")
+def history_worlds() -> list[World]:
+    """The same CRM with the history of its fields."""
+    simulation = simulate(CONFIG)
+    tables = simulation.late_export()
+    del tables["sales_pipeline"]
+    tables["opportunity_history"] = simulation.events().cast(dict(OPPORTUNITY_HISTORY.polars_schema()))  # type: ignore[arg-type]  # a schema is a mapping
+    return [World(tables, month, CONFIG.last.end, DAYS_LATE) for month in CONFIG.months]
 
 
 @pytest.fixture(scope="package")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pandas as pd
+import polars as pl
 import pytest
 
 from crm_assets.calendar import Month
 from crm_assets.leakage.finding import Finding, Probe, faults_of, report
 from crm_assets.leakage.gate import feature_findings
+from crm_assets.leakage.rebuild import Rebuild, Rebuilt, rebuilt
 from crm_assets.leakage.training import training_findings
 from crm_assets.leakage.whole_history import history_findings
 from crm_assets.leakage.worlds import World
@@ -17,10 +19,11 @@ from crm_assets_tests.leakage.planted import (
     encoded_on_all_months,
     future_close_value,
     honest_training,
+    with_column,
 )
 from crm_assets_tests.leakage.rows import rows_and_outcomes
 
-SOURCES = ("extract_worlds", "late_worlds", "real_worlds")
+SOURCES = ("extract_worlds", "history_worlds", "late_worlds", "real_worlds")
 READ = ["age_days", "sales_agent"]
 
 
@@ -44,10 +47,38 @@ def test_a_leaky_feature_is_caught_and_named(
     assert told.startswith(f"opportunity_features.{column} of {month} fails the probe ")
 
 
+def changes_of_stage_in_all(world: World) -> Rebuilt:
+    """How often the stage changes, in the whole history and not in that until the month-end."""
+    events = world.tables["opportunity_history"].filter(pl.col("field") == "deal_stage")
+    counts = events.group_by(opportunity_id="object_id").agg(stage_changes=pl.len())
+    return with_column(rebuilt(world), "stage_changes", counts, ["opportunity_id"])
+
+
+def changes_of_stage_by_their_day(world: World) -> Rebuilt:
+    """How often the stage had changed by the month-end, whether that was recorded by then or not."""
+    by_then = (pl.col("field") == "deal_stage") & (pl.col("changed_at") <= world.month.end)
+    counts = world.tables["opportunity_history"].filter(by_then).group_by("object_id").agg(changes=pl.len())
+    agents = world.tables["opportunity_history"].filter(pl.col("field") == "sales_agent")
+    of_agents = agents.join(counts, on="object_id").group_by(sales_agent="new_value")
+    return with_column(rebuilt(world), "agent_changes", of_agents.agg(agent_changes=pl.sum("changes")), ["sales_agent"])
+
+
+@pytest.mark.parametrize(
+    ("rebuild", "column"),
+    [(changes_of_stage_in_all, "stage_changes"), (changes_of_stage_by_their_day, "agent_changes")],
+)
+def test_a_feature_that_reads_later_records_is_caught(
+    history_worlds: list[World], rebuild: Rebuild, column: str
+) -> None:
+    """Also one that mistakes the clock of what happened for that of what was known."""
+    world = next(world for world in history_worlds if world.month == Month(2017, 9))
+    findings = feature_findings(world, seed=7, rebuild=rebuild)
+    assert {(probe, name) for probe, _, name in failed(findings)} >= {(Probe.ANOTHER_FUTURE, column)}
+    assert {name for _, _, name in failed(findings)} == {column}
+
+
 def test_a_feature_that_is_stored_otherwise_than_defined_is_caught(late_worlds: list[World]) -> None:
     """As when an asset adds a column that the definitions do not know, or changes one."""
-    from crm_assets.leakage.rebuild import rebuilt
-
     world = late_worlds[8]
     stored = rebuilt(world).features
     assert failed(feature_findings(world, stored, seed=7)) == []
