@@ -38,6 +38,7 @@ def audit(settings: Settings, wanted: list[Month] | None, progress: Callable[[Mo
         lambda rows: training_over(settings, rows),
         features=WIN_MODEL_FEATURES,
         seed=settings.seed,
+        understood=settings.understood,
         progress=progress,
     )
     return report(findings, str(months[-1]))
@@ -70,7 +71,11 @@ def print_report(rows: pl.DataFrame) -> None:
     for fault in faults_of(rows):
         console.print(f"failed: {fault}", style="bold red", highlight=False)
     if not faults_of(rows):
-        console.print("Nothing of what was not known on its date reaches a feature or a model.")
+        console.print("No probe found anything that was not known on its date.")
+        for probe in sorted({row["probe"] for row in rows.iter_rows(named=True) if row["verdict"] == Verdict.NOT_RUN}):
+            months = rows.filter((pl.col("probe") == probe) & (pl.col("verdict") == Verdict.NOT_RUN))
+            told = ", ".join(months["examined_month"].unique().sort())
+            console.print(f"Not run: {probe} in {told}, for {months['detail'][0]}.", highlight=False)
 
 
 def _closest(found: pl.DataFrame) -> str:

@@ -65,7 +65,7 @@ def _lake(settings: Settings) -> str:
     from crm_assets.defs.provenance import is_intact
     from crm_assets.lake import Lake
     from crm_assets.lake.lake import MARKER
-    from crm_assets.sources import open_source
+    from crm_assets.sources import canonical_url
     from crm_assets.storage import MissingError, open_storage
 
     url = settings.dataset_url
@@ -75,12 +75,7 @@ def _lake(settings: Settings) -> str:
         there = False
     if not there:
         return f"{url}: not there yet, the first run makes it"
-    try:
-        source = open_source(settings.source_url).url
-    except CrmAssetsError:
-        # Told as a finding of its own; whose lake this is cannot be compared then.
-        source = None
-    lake = Lake.open(url, source=source, create=False)
+    lake = Lake.open(url, source=canonical_url(settings.source_url), create=False)
     months = lake.months("scores")
     broken = [
         f"{asset} of {month}"

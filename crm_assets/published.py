@@ -10,11 +10,12 @@ from typing import Any
 import polars as pl
 
 from crm_assets.calendar import Month
+from crm_assets.defs.monthly import SOURCE
 from crm_assets.defs.scoring import SCORES
-from crm_assets.errors import LakeError, RegistryError
+from crm_assets.errors import LakeError
 from crm_assets.lake import Lake, Manifest
 from crm_assets.settings import Settings
-from crm_assets.sources import open_source
+from crm_assets.sources import canonical_url
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class PublishedScores:
         file: a local copy of the stored file, byte for byte.
         place: where it is stored.
         manifest: content hash, code version, input hashes, settings, and when it was written.
+        lineage: `asset/2017-05` -> manifest of everything the scores were made from, down to the raw tables, as far as
+            the lake still holds what they were made from.
         replaced: manifests of scores of the month that were given earlier and came out otherwise, oldest first.
     """
 
@@ -36,6 +39,7 @@ class PublishedScores:
     place: str
     manifest: Manifest
     replaced: tuple[Manifest, ...]
+    lineage: Mapping[str, Manifest]
 
     @property
     def model_version(self) -> str | None:
@@ -47,6 +51,13 @@ class PublishedScores:
         """The rows, most expected value first."""
         return self.rows.sort(["expected_value", "opportunity_id"], descending=[True, False])
 
+    def _settings(self) -> dict[str, Any]:
+        """Every setting that shaped anything the scores were made from, at its nearest."""
+        merged: dict[str, Any] = {}
+        for made in (*reversed(list(self.lineage.values())), self.manifest):
+            merged |= made.settings
+        return merged
+
     def provenance(self) -> dict[str, Any]:
         """What the scores followed from, as plain values."""
         return {
@@ -56,10 +67,28 @@ class PublishedScores:
             "model_version": self.model_version,
             "model_sha256": self.manifest.notes.get("model_sha256"),
             "code_version": self.manifest.code_version,
-            "inputs": dict(self.manifest.inputs),
-            "settings": dict(self.manifest.settings),
+            "inputs": {name: made.sha256 for name, made in self.lineage.items()} | dict(self.manifest.inputs),
+            "source": {name: made.inputs[SOURCE] for name, made in self.lineage.items() if SOURCE in made.inputs},
+            "settings": self._settings(),
             "replaced": [_told(manifest) for manifest in self.replaced],
         }
+
+
+def _lineage(lake: Lake, manifest: Manifest) -> dict[str, Manifest]:
+    """Everything that led to a table, nearest first, where the lake still holds exactly that."""
+    found: dict[str, Manifest] = {}
+    waiting = list(manifest.inputs.items())
+    while waiting:
+        name, sha256 = waiting.pop(0)
+        if name == SOURCE or name in found:
+            continue
+        asset, _, month = name.rpartition("/")
+        made = lake.manifest(asset, Month.parse(month))
+        if made is None or made.sha256 != sha256:
+            continue
+        found[name] = made
+        waiting += made.inputs.items()
+    return found
 
 
 def _told(manifest: Manifest) -> Mapping[str, Any]:
@@ -73,7 +102,7 @@ def _told(manifest: Manifest) -> Mapping[str, Any]:
 def scored_month(settings: Settings, month: Month | None) -> tuple[Lake, Month]:
     """The lake, and `month` or the newest with scores. Raises LakeError when there is no lake or no such month."""
     url = settings.dataset_url
-    lake = Lake.open(url, source=open_source(settings.source_url).url, create=False)
+    lake = Lake.open(url, source=canonical_url(settings.source_url), create=False)
     held = lake.months(SCORES.name)
     if not held:
         raise LakeError(f"{url} holds no scores: make them with crm-assets run --source {settings.source_url}")
@@ -103,7 +132,7 @@ def published(settings: Settings, month: Month | None = None, sha256: str | None
             raise LakeError(f"{lake.url} holds no scores of {chosen} with SHA-256 {sha256}: known are {known}")
         manifest = named[0]
         file, place = lake.replaced_table(manifest), f"{lake.url}/{manifest.path}"
-    return PublishedScores(chosen, pl.read_parquet(file), file, place, manifest, replaced)
+    return PublishedScores(chosen, pl.read_parquet(file), file, place, manifest, replaced, _lineage(lake, manifest))
 
 
 def check_model(settings: Settings, scores: PublishedScores) -> None:
@@ -113,8 +142,4 @@ def check_model(settings: Settings, scores: PublishedScores) -> None:
     from crm_assets.registry import Registry
 
     registry = Registry(settings.tracking_uri, settings.model_name)
-    if registry.versions().get(scores.model_version) != scores.manifest.notes.get("model_sha256"):
-        raise RegistryError(
-            f"{registry.tracking_uri} does not hold the model that gave these scores, version {scores.model_version}: "
-            "set CRM_MLFLOW_TRACKING_URI to the store that has it"
-        )
+    registry.load(scores.model_version, str(scores.manifest.notes.get("model_sha256")))

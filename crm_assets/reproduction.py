@@ -23,7 +23,7 @@ from crm_assets.errors import CrmAssetsError, LakeError
 from crm_assets.lake import Lake, Manifest
 from crm_assets.leakage.identity import differences
 from crm_assets.settings import Settings
-from crm_assets.sources import open_source
+from crm_assets.sources import canonical_url
 
 if TYPE_CHECKING:
     from crm_assets.registry import Registry
@@ -91,8 +91,7 @@ def verify(settings: Settings, month: Month) -> Iterator[Reproduced]:
 
     Raises LakeError when there is no lake, or it does not hold the month.
     """
-    source = open_source(settings.source_url).url
-    lake = Lake.open(settings.dataset_url, source=source, create=False)
+    lake = Lake.open(settings.dataset_url, source=canonical_url(settings.source_url), create=False)
     if str(month) not in lake.months("scores"):
         held = lake.months("scores")
         span = f"only {held[0]} to {held[-1]}" if held else "no month"

@@ -100,6 +100,12 @@ class Settings(BaseSettings):
     quarantine_limit: float = Field(
         0.05, ge=0, le=1, description="Share of a month's opportunities that may be quarantined before the run stops."
     )
+    understood_features: str = Field(
+        "",
+        description="Features, with commas in between, that separate outcomes beyond the leakage gate's limit and were "
+        "found honest.",
+        pattern=r"^([a-z0-9_]+( *, *[a-z0-9_]+)*)?$",
+    )
     min_training_wins: int = Field(
         50, ge=10, description="Matured wins (and as many non-wins) without which no model is trained."
     )
@@ -127,6 +133,11 @@ class Settings(BaseSettings):
         if self.first_month and self.last_month and self.last_month < self.first_month:
             raise ValueError(f"CRM_LAST_MONTH {self.last_month} is before CRM_FIRST_MONTH {self.first_month}")
         return self
+
+    @property
+    def understood(self) -> frozenset[str]:
+        """The names in `CRM_UNDERSTOOD_FEATURES`."""
+        return frozenset(name.strip() for name in self.understood_features.split(",") if name.strip())
 
     @property
     def dataset_name(self) -> str:

@@ -49,9 +49,8 @@ class MonthsToMake:
             # A fault in any month shows before the first one is stored, so that the lake stays as it was.
             for month in self.months:
                 self.platform.source.tables(month)
-        inputs = Inputs(self.asset, self.platform, self.months[-1])
         for month in self.months:
-            yield month, self.asset.make(inputs, month)
+            yield month, self.asset.make(Inputs(self.asset, self.platform, month, self.months[-1]), month)
 
 
 def dagster_asset(asset: MonthlyAsset, partitions: dg.PartitionsDefinition[Any]) -> dg.AssetsDefinition:

@@ -125,10 +125,7 @@ def features_verdict(platform: Platform, month: Month) -> Verdict:
 
 def features_in_time_verdict(platform: Platform, month: Month) -> Verdict:
     """Whether the features are the same in worlds in which only what could not be known by then is different."""
-    manifest = platform.lake.manifest(FEATURE_TABLE.name, month)
-    path = platform.lake.table_path(FEATURE_TABLE.name, month)
-    stored = manifest.sha256 if manifest else ""
-    findings = probed_features(platform, month, lambda: pl.read_parquet(path), stored)
+    findings = probed_features(platform, month)
     rows = report(findings, str(month))
     return _of_probes(rows, month)
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from crm_assets.calendar import Month, month_range
 from crm_assets.contracts import SALES_PIPELINE, Table
-from crm_assets.defs.monthly import SOURCE, MonthlyAsset, Needs
+from crm_assets.defs.monthly import MonthlyAsset, Needs
 from crm_assets.errors import LakeError
 from crm_assets.settings import Settings
 
@@ -25,22 +25,35 @@ T = TypeVar("T")
 
 
 class Inputs:
-    """Reads for one asset; frames and paths, never whole histories that were not asked for.
+    """Reads for one month of one asset, what it declares and nothing else.
+
+    Every method raises LookupError for an asset or a month that the declaration does not name.
 
     Args:
         asset: the asset that reads.
         platform: the deployment's parts.
-        last_month: the newest month this run makes.
+        month: the month it makes.
+        last_month: the newest month this run makes; `month` when None.
     """
 
-    def __init__(self, asset: MonthlyAsset, platform: Platform, last_month: Month) -> None:
+    def __init__(self, asset: MonthlyAsset, platform: Platform, month: Month, last_month: Month | None = None) -> None:
         self._asset = asset
         self._platform = platform
-        self.last_month = last_month
+        self._month = month
+        self.last_month = last_month or month
+
+    @property
+    def platform(self) -> Platform:
+        """Everything, for an asset that declares to probe the source."""
+        if not self._asset.probes_source:
+            raise LookupError(f"{self._asset.name} does not declare that it probes the source")
+        return self._platform
 
     @property
     def source(self) -> Source:
-        """Where raw tables come from."""
+        """Where raw tables come from, for an asset that declares to read it."""
+        if not (self._asset.source_fingerprint or self._asset.probes_source):
+            raise LookupError(f"{self._asset.name} does not declare that it reads the source")
         return self._platform.source
 
     @property
@@ -91,8 +104,14 @@ class Inputs:
         return tuple(engine.scan(self._path(asset, month)) for month in months)
 
     def _path(self, asset: str, month: Month) -> Path:
-        self._declared(asset)
+        self._check(asset, month)
         return self._platform.lake.table_path(asset, month)
+
+    def _check(self, asset: str, month: Month) -> None:
+        """Raise LookupError unless the asset's `month` is among those declared for the month that is made."""
+        needs = self._declared(asset)
+        if not self._month.shift(needs.first) <= month <= self._month.shift(needs.last):
+            raise LookupError(f"{self._asset.name} of {self._month} reads {asset} of {month} and does not declare it")
 
     def _engine(self, month: Month) -> Engine:
         manifest = self._platform.manifest(f"raw/{SALES_PIPELINE.name}", month)
@@ -107,12 +126,26 @@ class Inputs:
 
         Raises LakeError when there is none.
         """
+        self._check(asset, month)
+        return self._concatenated(asset, month, columns)
+
+    def run_history(self, asset: str, columns: Sequence[str]) -> pl.DataFrame:
+        """The months of an asset up to the newest that the run makes, for a training that cuts off by itself.
+
+        Its steps share one training over all months, so that each model is fitted once. That later rows have no
+        influence is probed by the leakage gate, and by training the models that become champion once more without them.
+        """
+        return self._concatenated(asset, self.last_month, columns)
+
+    def _concatenated(self, asset: str, month: Month, columns: Sequence[str] | None) -> pl.DataFrame:
         months = self.months(asset, month)
         if not months:
             raise LakeError(
                 f"{self._asset.name} of {month} needs {asset}, which has no month yet; run --months {month}"
             )
-        return pl.concat([self.frame(asset, m, columns) for m in months])
+        files = [self._platform.lake.table_path(asset, m) for m in months]
+        wanted = None if columns is None else list(columns)
+        return pl.concat([pl.read_parquet(file, columns=wanted) for file in files])
 
     def notes(self, asset: str, month: Month) -> Mapping[str, Any]:
         """The notes of one month of an asset; empty when the lake does not hold it."""
@@ -123,11 +156,6 @@ class Inputs:
         """Content hash of one month of an asset; empty when the lake does not hold it."""
         manifest = self._platform.manifest(asset, month)
         return manifest.sha256 if manifest else ""
-
-    def made_from_source(self, asset: str, month: Month) -> str:
-        """The source's fingerprint when a month of a raw asset was landed; empty when the lake does not hold it."""
-        manifest = self._platform.manifest(asset, month)
-        return manifest.inputs.get(SOURCE, "") if manifest else ""
 
     def no_rows(self, table: Table) -> nw.LazyFrame[Any]:
         """A table without rows."""

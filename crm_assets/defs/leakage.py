@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import narwhals as nw
 import polars as pl
 
 from crm_assets.calendar import Month
+from crm_assets.contracts import SALES_PIPELINE
 from crm_assets.defs.inputs import Inputs
 from crm_assets.defs.model import MODEL_CODE, MODEL_SETTINGS, rolling_origin, training_over
-from crm_assets.defs.monthly import Made, Needs, history_of, month_before, monthly_asset
+from crm_assets.defs.monthly import SOURCE, Made, Needs, history_of, month_before, monthly_asset
 from crm_assets.errors import LakeError
 from crm_assets.features.registry import FEATURE_TABLE, WIN_MODEL_FEATURES
 from crm_assets.history.closings import DAILY_CLOSINGS
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from crm_assets.settings import Settings
     from crm_assets.sources import Source
 
+_RAW = f"raw/{SALES_PIPELINE.name}"
 PROBED_TREES = 25
 """Trees of the models that the probe of the training grows and compares."""
 
@@ -36,24 +37,25 @@ def world_of(source: Source, settings: Settings, month: Month) -> World:
     return World(tables, month, source.exported_on, settings.extract_days_late)
 
 
-def probed_features(
-    parts: Platform | Inputs, month: Month, stored: Callable[[], pl.DataFrame], fingerprint: str
-) -> list[Finding]:
+def probed_features(platform: Platform, month: Month) -> list[Finding]:
     """The probes that make a month's features anew in other worlds; the check on the features and the report share it.
 
-    Args:
-        parts: source, settings and what is shared within the run.
-        month: whose features.
-        stored: reads them.
-        fingerprint: their content hash.
+    Raises LakeError when the source no longer holds what the month was made of.
     """
     from crm_assets.leakage.gate import feature_findings
 
-    kept: dict[tuple[Month, str], list[Finding]] = parts.shared("probed features", None, dict)
-    key = (month, fingerprint)
+    raw, made = platform.manifest(_RAW, month), platform.manifest(FEATURE_TABLE.name, month)
+    if raw is None or made is None or raw.inputs.get(SOURCE) != platform.source.fingerprint(month):
+        raise LakeError(
+            f"the source holds other data for {month} than the lake's raw tables were made of, so its features cannot "
+            f"be probed: make the month again with --months {month}"
+        )
+    kept: dict[tuple[Month, str], list[Finding]] = platform.shared("probed features", None, dict)
+    key = (month, made.sha256)
     if key not in kept:
-        world = world_of(parts.source, parts.settings, month)
-        kept[key] = feature_findings(world, stored(), seed=parts.settings.seed)
+        world = world_of(platform.source, platform.settings, month)
+        stored = pl.read_parquet(platform.lake.table_path(FEATURE_TABLE.name, month))
+        kept[key] = feature_findings(world, stored, seed=platform.settings.seed)
     return kept[key]
 
 
@@ -64,11 +66,11 @@ def probed_features(
         history_of(FEATURE_TABLE.name),
         history_of(OUTCOMES.name),
         month_before(DAILY_CLOSINGS.name),
-        Needs("raw/sales_pipeline"),
+        Needs(_RAW),
     ),
     kinds=("parquet",),
     code=(*MODEL_CODE, "leakage", "defs/leakage"),
-    settings=MODEL_SETTINGS,
+    settings=(*MODEL_SETTINGS, "understood_features"),
     probes_source=True,
 )
 def leakage_report(inputs: Inputs, month: Month) -> Made:
@@ -76,14 +78,7 @@ def leakage_report(inputs: Inputs, month: Month) -> Made:
 
     A model whose month fails one of them is never made champion.
     """
-    landed_from, now = inputs.made_from_source("raw/sales_pipeline", month), inputs.source.fingerprint(month)
-    if landed_from != now:
-        raise LakeError(
-            f"the source holds other data for {month} than the lake's raw tables were made of, so its features cannot "
-            f"be probed: make the month again with --months {month}"
-        )
-    stored = inputs.fingerprint(FEATURE_TABLE.name, month)
-    findings = [*probed_features(inputs, month, lambda: inputs.frame(FEATURE_TABLE.name, month), stored)]
+    findings = [*probed_features(inputs.platform, month)]
     findings += _by_outcome(inputs, month)
     findings += _of_training(inputs, month)
     rows = report(findings, str(month))
@@ -126,6 +121,7 @@ def _by_outcome(inputs: Inputs, month: Month) -> list[Finding]:
         inputs.frame(FEATURE_TABLE.name, before),
         inputs.frame(DAILY_CLOSINGS.name, before),
         inputs.frame(OUTCOMES.name, month),
+        understood=inputs.settings.understood,
     )
 
 
@@ -133,9 +129,6 @@ def _of_training(inputs: Inputs, month: Month) -> list[Finding]:
     from crm_assets.leakage.training import training_findings
 
     origin = rolling_origin(inputs)
-    too_little = origin.too_little(month)
-    if too_little:
-        return [Finding(Probe.LATER_ROWS, str(month), "scores", "probability", Verdict.NOT_RUN, too_little)]
     # What a training reads does not depend on how many trees it grows of it.
     few = min(PROBED_TREES, inputs.settings.catboost_iterations)
     settings = inputs.settings.model_copy(update={"catboost_iterations": few})

@@ -11,6 +11,7 @@ import polars as pl
 from crm_assets.calendar import Month
 from crm_assets.defs.inputs import Inputs
 from crm_assets.defs.monthly import Made, Needs, history_of, month_before, monthly_asset
+from crm_assets.errors import LeakageError
 from crm_assets.features.registry import CATEGORICAL, FEATURE_TABLE, WIN_MODEL_FEATURES
 from crm_assets.history.outcomes import OUTCOMES
 from crm_assets.leakage.finding import LEAKAGE_REPORT, Verdict, faults_of
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from crm_assets.modelling.backtest import BacktestReport, RollingOrigin
     from crm_assets.modelling.promotion import PromotionDecision
     from crm_assets.modelling.win_model import TrainingParameters
+    from crm_assets.registry import ModelReference
     from crm_assets.settings import Settings
 
 _GROUP = "model"
@@ -33,17 +35,17 @@ MODEL_SETTINGS = ("min_training_wins", "backtest_months", "catboost_iterations",
 _CHAMPION = ("champion_version", "champion_sha256", "champion_month")
 
 
-def training_rows(inputs: Inputs, month: Month) -> pl.DataFrame:
-    """Features of every month up to `month`, with the outcomes that had matured by then and null for the others."""
-    keys = ["opportunity_id", "snapshot_month"]
-    features = inputs.history(FEATURE_TABLE.name, month, [*keys, *WIN_MODEL_FEATURES])
-    outcomes = inputs.history(OUTCOMES.name, month, [*keys, "outcome"])
-    return features.join(
-        outcomes,
-        on=keys,
-        how="left",
-        maintain_order="left",
-    )
+_KEYS = ("opportunity_id", "snapshot_month")
+
+
+def known_rows(inputs: Inputs, month: Month) -> pd.DataFrame:
+    """Features up to `month` with the outcomes that had matured by then, and nothing later."""
+    features = inputs.history(FEATURE_TABLE.name, month, [*_KEYS, *WIN_MODEL_FEATURES])
+    return _with_outcomes(features, inputs.history(OUTCOMES.name, month, [*_KEYS, "outcome"]))
+
+
+def _with_outcomes(features: pl.DataFrame, outcomes: pl.DataFrame) -> pd.DataFrame:
+    return features.join(outcomes, on=_KEYS, how="left", maintain_order="left").to_pandas()
 
 
 def training_parameters(settings: Settings) -> TrainingParameters:
@@ -63,9 +65,13 @@ def rolling_origin(inputs: Inputs) -> RollingOrigin:
     )
 
     key = (made_from, training_parameters(inputs.settings), inputs.settings.min_training_wins)
-    return inputs.shared(
-        "rolling origin", key, lambda: training_over(inputs.settings, training_rows(inputs, last).to_pandas())
-    )
+
+    def make() -> RollingOrigin:
+        features = inputs.run_history(FEATURE_TABLE.name, [*_KEYS, *WIN_MODEL_FEATURES])
+        outcomes = inputs.run_history(OUTCOMES.name, [*_KEYS, "outcome"])
+        return training_over(inputs.settings, _with_outcomes(features, outcomes))
+
+    return inputs.shared("rolling origin", key, make)
 
 
 def training_over(settings: Settings, rows: pd.DataFrame) -> RollingOrigin:
@@ -117,7 +123,7 @@ def _lost_model(platform: Platform, manifest: Manifest) -> str | None:
         history_of(FEATURE_TABLE.name),
         history_of(OUTCOMES.name),
         Needs(BACKTEST.name),
-        Needs(LEAKAGE_REPORT.name),
+        history_of(LEAKAGE_REPORT.name),
         month_before("win_model"),
     ),
     kinds=("catboost", "mlflow"),
@@ -142,6 +148,7 @@ def win_model(inputs: Inputs, month: Month) -> Made:
     decision = _decide(inputs, month, champion, report)
     reference, plots = _log(inputs, month, report, decision)
     if decision.promoted:
+        _confirm(inputs, month, reference)
         champion = dict(zip(_CHAMPION, (reference.version, reference.sha256, str(month)), strict=True))
     if champion["champion_version"]:
         _point_alias(inputs, month, champion["champion_version"])
@@ -160,6 +167,19 @@ def win_model(inputs: Inputs, month: Month) -> Made:
         "mean_auc": report.mean_auc,
     }
     return Made(_one_row(row), notes={**_notes(row), "run_id": reference.run_id}, plots=plots)
+
+
+def _confirm(inputs: Inputs, month: Month, registered: ModelReference) -> None:
+    """Train once more on the rows known at `month` alone; raise LeakageError unless that is the registered model."""
+    from crm_assets.modelling.win_model import WinModel
+
+    alone = training_over(inputs.settings, known_rows(inputs, month)).model_for(month)
+    if not isinstance(alone, WinModel) or alone.sha256 != registered.sha256:
+        raise LeakageError(
+            f"version {registered.version} of {registered.name}, registered for {month}, is not the model that the "
+            f"rows known at the end of {month} give: something else had a hand in its training. It does not become "
+            "champion; look at training_over and what it calls in crm_assets/defs/model.py"
+        )
 
 
 def _notes(row: dict[str, Any]) -> dict[str, Any]:
@@ -184,7 +204,9 @@ def _champion_before(inputs: Inputs, month: Month) -> dict[str, str | None]:
 def _decide(inputs: Inputs, month: Month, champion: dict[str, str | None], report: BacktestReport) -> PromotionDecision:
     from crm_assets.modelling.promotion import PromotionDecision, champion_predictions, decide
 
-    failed = inputs.frame(LEAKAGE_REPORT.name, month).filter(pl.col("verdict") == Verdict.FAILED)
+    probed = inputs.history(LEAKAGE_REPORT.name, month)
+    # Of earlier months too: their rows are what it learnt from.
+    failed = probed.filter(pl.col("verdict") == Verdict.FAILED)
     if failed.height:
         return PromotionDecision(False, ("it failed the leakage gate", *faults_of(failed)), {})
     version, sha256, trained_at = (champion[name] for name in _CHAMPION)

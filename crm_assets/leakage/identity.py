@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+_ROUNDING = 1e-12
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -17,6 +19,7 @@ class Difference:
         rows: how many rows differ.
         key: of the first row that differs.
         found, expected: its values there, as text.
+        rounding: whether all differences are as small as those of sums taken in another order.
     """
 
     column: str
@@ -24,9 +27,13 @@ class Difference:
     key: str
     found: str
     expected: str
+    rounding: bool = False
 
     def __str__(self) -> str:
-        return f"{self.rows} rows differ, the first is {self.key}: {self.found}, not {self.expected}"
+        told = f"{self.rows} rows differ, the first is {self.key}: {self.found}, not {self.expected}"
+        if self.rounding:
+            told += " (only by rounding: sum whole numbers, so that the order of rows has no influence)"
+        return told
 
 
 def differences(found: pl.DataFrame, expected: pl.DataFrame, key: list[str]) -> list[Difference]:
@@ -68,8 +75,20 @@ def _of_column(found: pl.Series, expected: pl.Series, keys: pl.DataFrame) -> Dif
         return None
     at = int(np.argmax(differs))
     return Difference(
-        expected.name, int(differs.sum()), _shown_key(keys.row(at)), _shown(found[at]), _shown(expected[at])
+        expected.name,
+        int(differs.sum()),
+        _shown_key(keys.row(at)),
+        _shown(found[at]),
+        _shown(expected[at]),
+        rounding=found.dtype == pl.Float64() and _is_rounding(found, expected),
     )
+
+
+def _is_rounding(found: pl.Series, expected: pl.Series) -> bool:
+    if not (found.is_null() == expected.is_null()).all():
+        return False
+    first, second = (series.drop_nulls().to_numpy() for series in (found, expected))
+    return bool(np.allclose(first, second, rtol=_ROUNDING, atol=0, equal_nan=True))
 
 
 def _same(found: pl.Series, expected: pl.Series) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

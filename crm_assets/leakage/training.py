@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crm_assets.calendar import Month
-from crm_assets.history.outcomes import OUTCOMES, OUTCOMES_ALLOWED
+from crm_assets.history.outcomes import OPEN_OUTCOME, OUTCOMES, OUTCOMES_ALLOWED
 from crm_assets.leakage.finding import Finding, Probe, Verdict
 from crm_assets.modelling.backtest import ProbabilityModel
 from crm_assets.modelling.win_model import KEY
@@ -16,6 +19,8 @@ from crm_assets.modelling.win_model import KEY
 if TYPE_CHECKING:
     import pandas as pd
 
+_ROWS, _SCORES, _BACKTEST = "training rows", "scores", "backtest_predictions"
+_FAR = 10.0
 TOLERANCE = 1e-9
 """Two scores that differ by less are the same: sums of floats may be taken in another order."""
 _EXAMPLES = 3
@@ -32,8 +37,16 @@ class Training(Protocol):
         """The model of `month`."""
         ...
 
+    def too_little(self, month: Month) -> str | None:
+        """Why no model can be trained at `month`; None when one can."""
+        ...
+
     def test_months(self, month: Month) -> list[Month]:
         """Books that the backtest as of `month` predicts, each by the model of its own month."""
+        ...
+
+    def predictions(self, month: Month) -> pd.DataFrame:
+        """What the backtest predicts for the book of `month`: keys, `probability`."""
         ...
 
 
@@ -57,40 +70,73 @@ def training_findings(
         training: what is probed, made by `train` of `rows`.
         train: makes the training of other rows.
         rows: one row per opportunity and snapshot month up to any month: keys, features, outcome.
-        outcomes: the stored outcomes: keys, `matured_month`, `outcome`.
+        outcomes: the stored outcomes: keys, `matured_month`, `outcome`, `close_date`.
         month: whose model.
         features: columns the model reads.
         seed: of the changes that are made to later rows.
     """
+    too_little = training.too_little(month)
+    if too_little:
+        return [
+            Finding(probe, str(month), table, "*", Verdict.NOT_RUN, too_little)
+            for probe, table in (
+                (Probe.CUT_OFF, _ROWS),
+                (Probe.BOTH_SIDES, _ROWS),
+                (Probe.LATER_ROWS, _SCORES),
+            )
+        ]
     used = training.training_rows(month)
+    later = _LaterRows(training, train, rows, features, seed)
+    tests = training.test_months(month)
     return [
         _cut_off(used, outcomes, month),
         _both_sides(training, used, rows, month),
-        _later_rows(rows, training, train, month, features=features, seed=seed),
+        later.finding(month, _SCORES, lambda which: _scores(which, rows, month)),
+        *(later.finding(test, _BACKTEST, partial(_backtest, month=test)) for test in tests[-1:]),
     ]
 
 
 def _finding(probe: Probe, month: Month, fault: pd.DataFrame | None, told: str, column: str) -> Finding:
     if fault is None or fault.empty:
-        return Finding(probe, str(month), "training rows", column, Verdict.PASSED, told, rows=0)
+        return Finding(probe, str(month), _ROWS, column, Verdict.PASSED, told, rows=0)
     shown = ", ".join(f"{row.opportunity_id} of {row.snapshot_month}" for row in fault.head(_EXAMPLES).itertuples())
-    return Finding(probe, str(month), "training rows", column, Verdict.FAILED, f"{told}: {shown}", rows=len(fault))
+    return Finding(probe, str(month), _ROWS, column, Verdict.FAILED, f"{told}: {shown}", rows=len(fault))
 
 
 def _cut_off(used: pd.DataFrame, outcomes: pd.DataFrame, month: Month) -> Finding:
     """Every training row's outcome is stored, had matured by `month`, and is the one stored."""
-    known = used[[*KEY, "outcome"]].merge(
-        outcomes[[*KEY, "matured_month", "outcome"]], on=KEY, how="left", suffixes=("", "_stored")
-    )
+    columns = [*KEY, "matured_month", "outcome", "close_date"]
+    known = used[[*KEY, "outcome"]].merge(outcomes[columns], on=KEY, how="left", suffixes=("", "_stored"))
     unmatured = known[~(known["matured_month"] <= str(month))]
     if len(unmatured):
         told = f"{len(unmatured)} of {len(known)} training rows had no outcome yet at the end of {month}"
         return _finding(Probe.CUT_OFF, month, unmatured, told, "matured_month")
+    undue = known[~_in_its_month(known)]
+    if len(undue):
+        told = (
+            f"{len(undue)} of {len(known)} training rows have an outcome of another month than the one after their "
+            "snapshot"
+        )
+        return _finding(Probe.CUT_OFF, month, undue, told, "close_date")
     other = known[known["outcome"] != known["outcome_stored"]]
     told = f"{len(other)} of {len(known)} training rows have another outcome than {OUTCOMES.name}"
     if len(other):
         return _finding(Probe.CUT_OFF, month, other, told, "outcome")
     return _finding(Probe.CUT_OFF, month, None, f"{len(known)} training outcomes had matured by {month}", "*")
+
+
+def _in_its_month(known: pd.DataFrame) -> NDArray[np.bool_]:
+    """Whether a row matured in the month after its snapshot, and closed in that month if it closed at all."""
+    import pandas as pd
+
+    after = {text: Month.parse(text).next for text in known["snapshot_month"].unique()}
+    matures = known["matured_month"] == known["snapshot_month"].map({text: str(m) for text, m in after.items()})
+    closed = pd.to_datetime(known["close_date"])
+    first = pd.to_datetime(known["snapshot_month"].map({text: m.start for text, m in after.items()}))
+    last = pd.to_datetime(known["snapshot_month"].map({text: m.end for text, m in after.items()}))
+    in_month = (closed >= first) & (closed <= last)
+    stayed = known["outcome_stored"] == OPEN_OUTCOME
+    return np.asarray(matures & np.where(stayed, closed.isna(), in_month), dtype=np.bool_)
 
 
 def _both_sides(training: Training, used: pd.DataFrame, rows: pd.DataFrame, month: Month) -> Finding:
@@ -109,45 +155,86 @@ def _both_sides(training: Training, used: pd.DataFrame, rows: pd.DataFrame, mont
     return _finding(Probe.BOTH_SIDES, month, both if len(both) else None, told, "*")
 
 
-def _later_rows(
-    rows: pd.DataFrame, training: Training, train: Train, month: Month, *, features: Sequence[str], seed: int
-) -> Finding:
-    """The model gives the same scores when every row that was not known at `month` is another.
-
-    Outcomes of the book of `month` and of later ones are drawn at random, the features of later books shuffled, and a
-    book is added after the last.
-    """
+def _scores(training: Training, rows: pd.DataFrame, month: Month) -> dict[str, float]:
+    """Opportunity -> score of the book of `month`, by its model."""
     book = rows[rows["snapshot_month"] == str(month)]
-    if book.empty:
-        return Finding(Probe.LATER_ROWS, str(month), "scores", "probability", Verdict.NOT_RUN, "the book is empty")
-    other = train(_with_another_future(rows, month, features=features, seed=seed))
-    expected, found = training.model_for(month).predict(book), other.model_for(month).predict(book)
-    gap = np.abs(found - expected)
-    moved = gap > TOLERANCE
-    if not moved.any():
-        told = f"{len(book)} scores are the same whatever happens after {month}"
-        return Finding(Probe.LATER_ROWS, str(month), "scores", "probability", Verdict.PASSED, told, rows=0)
-    at = int(np.argmax(gap))
-    told = (
-        f"{int(moved.sum())} of {len(book)} scores change when only rows after {month} do, that of "
-        f"{book['opportunity_id'].iloc[at]} from {expected[at]:.6f} to {found[at]:.6f}: the training reads later rows"
-    )
-    return Finding(Probe.LATER_ROWS, str(month), "scores", "probability", Verdict.FAILED, told, rows=int(moved.sum()))
+    return dict(zip(book["opportunity_id"], training.model_for(month).predict(book).tolist(), strict=True))
 
 
-def _with_another_future(rows: pd.DataFrame, month: Month, *, features: Sequence[str], seed: int) -> pd.DataFrame:
-    import pandas as pd
+def _backtest(training: Training, month: Month) -> dict[str, float]:
+    """Opportunity -> probability that the backtest gives to the book of `month`."""
+    found = training.predictions(month)
+    return dict(zip(found["opportunity_id"], found["probability"].tolist(), strict=True))
 
-    random = np.random.default_rng(seed)
-    added = rows[rows["snapshot_month"] == str(month)].assign(
-        snapshot_month=max(str(month.next), str(Month.parse(rows["snapshot_month"].max()).next))
-    )
-    changed = pd.concat([rows, added], ignore_index=True)
-    unknown = (changed["snapshot_month"] >= str(month)).to_numpy()
-    changed.loc[unknown, "outcome"] = random.choice(np.array(OUTCOMES_ALLOWED, dtype=object), int(unknown.sum()))
-    later = np.flatnonzero((changed["snapshot_month"] > str(month)).to_numpy())
-    for name in features:
-        column = changed[name].to_numpy(copy=True)
-        column[later] = column[random.permutation(later)]
-        changed[name] = column
-    return changed
+
+@dataclass(frozen=True)
+class _LaterRows:
+    """What a training gives when every row that was not known at a month is another.
+
+    Outcomes of the book of that month and of later ones are drawn at random; features of later books are numbers and
+    categories that occur nowhere else, so that not even a scaler or an encoder may know them; a book is added.
+    """
+
+    training: Training
+    train: Train
+    rows: pd.DataFrame
+    features: Sequence[str]
+    seed: int
+
+    def finding(self, month: Month, table: str, read: Callable[[Training], dict[str, float]]) -> Finding:
+        """Whether what `read` takes from the training is the same, else the column of the rows that changes it."""
+        where = (Probe.LATER_ROWS, str(month), table)
+        expected = read(self.training)
+        if not expected:
+            return Finding(*where, "probability", Verdict.NOT_RUN, "the book is empty")
+        everything = ["outcome", *self.features]
+        moved, example = self._moved(month, everything, read, expected)
+        if not moved:
+            told = f"{len(expected)} probabilities are the same whatever happens after {month}"
+            return Finding(*where, "probability", Verdict.PASSED, told, rows=0)
+        guilty = [name for name in everything if self._moved(month, [name], read, expected)[0]]
+        told = (
+            f"{moved} of {len(expected)} probabilities change when only rows after {month} do, {example}: the training "
+            f"reads {', '.join(guilty) or 'how many rows there are'} of later rows"
+        )
+        return Finding(*where, guilty[0] if len(guilty) == 1 else "probability", Verdict.FAILED, told, rows=moved)
+
+    def _moved(
+        self,
+        month: Month,
+        columns: Sequence[str],
+        read: Callable[[Training], dict[str, float]],
+        expected: dict[str, float],
+    ) -> tuple[int, str]:
+        """How many probabilities change, and the one that changes most."""
+        found = read(self.train(self._with_another_future(month, columns)))
+        common = [name for name in expected if name in found]
+        gap = np.abs(np.array([found[name] - expected[name] for name in common]))
+        moved = int((gap > TOLERANCE).sum())
+        if not moved:
+            return 0, ""
+        worst = common[int(gap.argmax())]
+        return moved, f"that of {worst} from {expected[worst]:.6f} to {found[worst]:.6f}"
+
+    def _with_another_future(self, month: Month, columns: Sequence[str]) -> pd.DataFrame:
+        import pandas as pd
+
+        random = np.random.default_rng(self.seed)
+        rows = self.rows
+        last = Month.parse(rows["snapshot_month"].max())
+        added = rows[rows["snapshot_month"] == str(month)].assign(snapshot_month=str(max(month, last).next))
+        changed = pd.concat([rows, added], ignore_index=True)
+        unknown = (changed["snapshot_month"] >= str(month)).to_numpy()
+        later = (changed["snapshot_month"] > str(month)).to_numpy()
+        if "outcome" in columns:
+            drawn = random.choice(np.array(OUTCOMES_ALLOWED, dtype=object), int(unknown.sum()))
+            # A book that had an outcome has one here too, so that the backtest predicts the same rows.
+            changed.loc[unknown, "outcome"] = drawn
+        for name in (name for name in self.features if name in columns):
+            if pd.api.types.is_numeric_dtype(changed[name].dtype):
+                span = 1 + float(np.nanmax(np.abs(changed[name].to_numpy(dtype=np.float64)), initial=0.0))
+                values = np.where(later, random.uniform(-_FAR * span, _FAR * span, len(changed)), changed[name])
+                changed[name] = values
+            else:
+                changed[name] = changed[name].where(~later, "nobody has heard of it")
+        return changed

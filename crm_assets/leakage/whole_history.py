@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
@@ -11,7 +11,6 @@ import numpy as np
 import polars as pl
 
 from crm_assets.calendar import Month
-from crm_assets.errors import QualityError
 from crm_assets.history.outcomes import OUTCOMES, outcomes
 from crm_assets.leakage.finding import Finding, Probe, Verdict
 from crm_assets.leakage.gate import feature_findings, outcome_findings
@@ -32,6 +31,7 @@ def history_findings(
     features: Sequence[str],
     seed: int,
     rebuild: Rebuild = rebuilt,
+    understood: Collection[str] = (),
     progress: Callable[[Month], None] = lambda month: None,
 ) -> Iterator[Finding]:
     """Probe the features and the training of every month.
@@ -42,6 +42,7 @@ def history_findings(
         features: columns the model reads.
         seed: of the other worlds.
         rebuild: makes a month's tables.
+        understood: features that people have looked into and found honest.
         progress: told each month before it is probed.
     """
     made: list[Rebuilt] = []
@@ -52,35 +53,23 @@ def history_findings(
         yield from feature_findings(world, seed=seed, rebuild=rebuild)
         if len(made) > 1:
             matured.append(_outcomes(made[-2], made[-1]))
-            yield from outcome_findings(made[-2].features, made[-2].closings, matured[-1])
+            yield from outcome_findings(made[-2].features, made[-2].closings, matured[-1], understood=understood)
     rows = _rows(made, matured)
     training, told = train(rows), pl.concat(matured) if matured else pl.DataFrame(schema=OUTCOMES.polars_schema())
+    matured_rows = told.to_pandas()
     for world in worlds:
-        yield from _of_month(
-            world.month,
-            lambda month: training_findings(
-                training, train, rows, told.to_pandas(), month, features=features, seed=seed
-            ),
-        )
+        yield from training_findings(training, train, rows, matured_rows, world.month, features=features, seed=seed)
+    last = worlds[-1].month
+    if training.too_little(last):
+        return
     book = made[-1].snapshots.filter("in_book")["opportunity_id"]
 
     def scores_of(changed: Sequence[World]) -> dict[str, float]:
         months = [rebuild(world) for world in changed]
         told = [_outcomes(before, after) for before, after in itertools.pairwise(months)]
-        return _scores(train, _rows(months, told), changed[-1].month)
+        return _scores(train, _rows(months, told), last)
 
-    yield from _of_month(
-        worlds[-1].month,
-        lambda month: _scores_in_other_worlds(worlds, book, scores_of, _scores(train, rows, month), seed),
-    )
-
-
-def _of_month(month: Month, probe: Callable[[Month], list[Finding]]) -> list[Finding]:
-    """What the probe finds; that it was not run, where too little had matured to train."""
-    try:
-        return probe(month)
-    except QualityError as error:
-        return [Finding(Probe.LATER_ROWS, str(month), "scores", "probability", Verdict.NOT_RUN, str(error))]
+    yield from _scores_in_other_worlds(worlds, book, scores_of, _scores(train, rows, last), seed)
 
 
 def _outcomes(previous: Rebuilt, current: Rebuilt) -> pl.DataFrame:

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from crm_assets.calendar import Month
-from crm_assets.contracts import ENGAGING, LOST, OPPORTUNITY_HISTORY, SALES_PIPELINE, WON, Known
+from crm_assets.contracts import ENGAGING, LOST, OPPORTUNITY_HISTORY, PROSPECTING, SALES_PIPELINE, WON, Known
 
 Tables = Mapping[str, pl.DataFrame]
 _PIPELINE = SALES_PIPELINE.name
@@ -43,6 +43,11 @@ class World:
     def taken_on(self) -> date:
         """The last day whose events the tables may hold."""
         return self.exported_on or self.month.end + timedelta(days=self.days_late)
+
+    @property
+    def is_replayed(self) -> bool:
+        """Whether the tables are of a later day: nobody knows then since when prospects and accounts are there."""
+        return self.exported_on is not None and self.exported_on > self.month.end
 
     @property
     def events(self) -> pl.DataFrame | None:
@@ -79,6 +84,11 @@ def _among(book: pl.Series) -> pl.Expr:
     return pl.col("opportunity_id").is_in(book.implode()).fill_null(value=False)
 
 
+def _is_prospect() -> pl.Expr:
+    undated = pl.col("engage_date").is_null() & pl.col("close_date").is_null()
+    return (undated & (pl.col("deal_stage") == PROSPECTING)).fill_null(value=False)
+
+
 def truncated(world: World, book: pl.Series) -> World:
     """The source cut off at the month-end: later rows gone, later closings reopened, late columns blank while open.
 
@@ -91,7 +101,9 @@ def truncated(world: World, book: pl.Series) -> World:
         return world.with_events(world.events.filter(pl.col("recorded_at") <= end))
     reopened = _later("close_date", end) & (pl.col("close_date") <= taken)
     cut = world.pipeline.filter(~(_later("engage_date", end) & (pl.col("engage_date") <= taken)))
-    blank = {Known.CLOSED: reopened, Known.LATE: _among(book)}
+    if world.is_replayed:
+        cut = cut.filter(~_is_prospect())
+    blank = {Known.CLOSED: reopened, Known.LATE: pl.lit(world.is_replayed) | _among(book)}
     columns = [
         pl.when(reopened).then(pl.lit(ENGAGING)).otherwise("deal_stage").alias("deal_stage")
         if column.name == "deal_stage"
@@ -107,7 +119,8 @@ def another_future(world: World, book: pl.Series, seed: int) -> World:
 
     Each opportunity that was open at the month-end gets another stage than it has, a close date between the month-end
     and the day the tables were taken, a value, and another account or none, all at random. Where there is no day in
-    between, as in an export taken at the month-end, only the account changes.
+    between, as in an export taken at the month-end, only the account changes. In a month that is replayed half of the
+    prospects are gone, and every deal has another account.
 
     Args:
         world: as the source has it.
@@ -126,6 +139,7 @@ def another_future(world: World, book: pl.Series, seed: int) -> World:
             "shift": random.integers(1, 3, rows),
             "after": random.integers(1, max(days, 1) + 1, rows),
             "new_value": np.round(random.uniform(1, 10_000, rows), 2),
+            "gone": random.random(rows) < _HALF,
             "new_account": pl.Series(accounts, dtype=pl.String()).gather(random.integers(0, len(accounts), rows)),
         }
     )
@@ -139,7 +153,10 @@ def another_future(world: World, book: pl.Series, seed: int) -> World:
     closes = pl.col("is_open") & pl.col("other").is_in([WON, LOST])
     # Shuffled within the days left, for whoever engaged later.
     newcomer = _later("engage_date", end) & (pl.col("engage_date") <= world.taken_on)
-    changes = [pl.when(pl.col("is_open")).then("new_account").otherwise("account").alias("account")]
+    unsure = pl.lit(world.is_replayed) | pl.col("is_open")
+    changes = [pl.when(unsure).then("new_account").otherwise("account").alias("account")]
+    if world.is_replayed:
+        frame = frame.filter(~(pl.col("gone") & _is_prospect()))
     if days > 0:
         closed_on = pl.lit(end) + pl.duration(days=pl.col("after"))
         changes += [
@@ -236,7 +253,7 @@ def irrelevant(world: World, renamed: Mapping[str, str], seed: int) -> World:
 
 
 def _irrelevant_events(world: World, events: pl.DataFrame, renamed: Mapping[str, str], seed: int) -> pl.DataFrame:
-    """The events of renamed opportunities in another order, with copies of some that are recorded later for new ones."""
+    """The events of renamed opportunities in another order, and copies of some, recorded later, for new ones."""
     named = events.with_columns(pl.col("object_id").replace_strict(renamed, default=None, return_dtype=pl.String()))
     if (world.taken_on - world.month.end).days > 0 and named.height:
         later = named.sample(max(1, int(_APPENDED_SHARE * named.height)), seed=seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from datetime import date
+from pathlib import Path
 
 from crm_assets.errors import SettingsError, SourceError
 from crm_assets.sources import kaggle, simulator
@@ -15,6 +16,20 @@ FORMS = "simulator:, simulator:?seed=8, a folder, s3://bucket/prefix, or kaggle:
 """The forms of a source's URL."""
 
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+):.*", re.DOTALL)
+
+
+def canonical_url(url: str) -> str:
+    """`Source.url` of the source that `url` names, which need not be there any more.
+
+    Raises SettingsError when `url` has no such form.
+    """
+    if url.startswith(simulator.SCHEME):
+        return simulator.SimulatorSource(url).url
+    if url.startswith(kaggle.SCHEME):
+        return kaggle.KaggleSource(url).url
+    if "://" in url:
+        return url.rstrip("/")
+    return str(Path(url).expanduser().resolve())
 
 
 def open_source(url: str, *, progress: Progress | None = None, exported_on: date | None = None) -> Source:

@@ -168,7 +168,8 @@ def test_the_command_probes_a_source_and_stores_nothing(command: Command) -> Non
         "leakage", "--source", "late", "--months", "2017-01:2017-05", "--plot", "p.png", CRM_EXPORTED_ON="2017-06-30"
     )
     assert told.exit_code == 0, told.output
-    assert "Nothing of what was not known on its date reaches a feature or a model." in told.output
+    assert "No probe found anything that was not known on its date." in told.output
+    assert "Not run: won from lost in 2017-01" in told.output
     assert sorted(path.name for path in command.folder.iterdir()) == sorted([*before, "p.png"])
     assert (command.folder / "p.png").read_bytes().startswith(b"\x89PNG")
     as_json = json.loads(command("leakage", "--source", "late", "--months", "2017-01:2017-02", "--json").stdout)

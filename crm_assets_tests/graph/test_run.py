@@ -297,10 +297,21 @@ def test_months_are_made_again_where_the_model_store_was_lost(finished: Finished
 
 
 def test_an_asset_reads_only_what_it_declares(finished: Finished) -> None:
-    scores = next(asset for asset in ASSETS if asset.name == "scores")
-    inputs = Inputs(scores, finished.platform, finished.last)
+    by_name = {asset.name: asset for asset in ASSETS}
+    month = finished.last.previous
+    inputs = Inputs(by_name["scores"], finished.platform, month, finished.last)
     with pytest.raises(LookupError, match=r"scores reads opportunity_outcomes and does not declare it"):
-        inputs.frame("opportunity_outcomes", finished.last)
+        inputs.frame("opportunity_outcomes", month)
+    with pytest.raises(LookupError, match=r"scores of 2017-11 reads opportunity_features of 2017-12 and does not"):
+        inputs.frame("opportunity_features", finished.last)
+    with pytest.raises(LookupError, match=r"of 2017-10 and does not declare it"):
+        inputs.engine_frames("opportunity_features", month=month.previous)
+    with pytest.raises(LookupError, match=r"scores does not declare that it reads the source"):
+        _ = inputs.source
+    training = Inputs(by_name["win_model"], finished.platform, month, finished.last)
+    with pytest.raises(LookupError, match=r"win_model of 2017-11 reads opportunity_outcomes of 2017-12"):
+        training.history("opportunity_outcomes", finished.last)
+    assert Inputs(by_name["raw/accounts"], finished.platform, month).source is finished.platform.source
 
 
 def test_skipped_month_is_refused(finished: Finished, tmp_path: Path) -> None:
