@@ -176,10 +176,13 @@ def _execute(platform: Platform, settings: Settings, months: list[Month], *, sho
 
 
 def _fault_in(error: BaseException) -> CrmAssetsError | None:
+    # Exceptions that were raised again may stand in their own chain.
+    seen: set[int] = set()
     link: BaseException | None = error
-    while link is not None:
+    while link is not None and id(link) not in seen:
         if isinstance(link, CrmAssetsError):
             return link
+        seen.add(id(link))
         link = link.__cause__ or link.__context__
     return None
 

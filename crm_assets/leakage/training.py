@@ -207,7 +207,10 @@ class _LaterRows:
         expected: dict[str, float],
     ) -> tuple[int, str]:
         """How many probabilities change, and the one that changes most."""
-        found = read(self.train(self._with_another_future(month, columns)))
+        try:
+            found = read(self.train(self._with_another_future(month, columns)))
+        except Exception as error:
+            return len(expected), f"it fails with {type(error).__name__}: {error}"
         common = [name for name in expected if name in found]
         gap = np.abs(np.array([found[name] - expected[name] for name in common]))
         moved = int((gap > TOLERANCE).sum())

@@ -25,6 +25,7 @@ from crm_assets.run import run_months
 from crm_assets.settings import Settings, load_settings
 from crm_assets.simulator import SimulationConfig, simulate
 from crm_assets.simulator.writing import write_late_export
+from crm_assets.sources import open_source
 from crm_assets_tests.graph.conftest import SMALL, Command, Finished
 
 CONFIG = SimulationConfig(opportunities=1200, first=Month(2016, 10), last=Month(2017, 6), seed=3)
@@ -53,7 +54,8 @@ def plant(monkeypatch: pytest.MonkeyPatch, name: str, make: Any) -> None:
 def price_that_knows_the_close_value(before: Any, inputs: Inputs, month: Month) -> Made:
     """The list price, but where the export knows what the deal brought, that."""
     made: Made = before(inputs, month)
-    known = inputs.source.tables(month)["sales_pipeline"].select("opportunity_id", "close_value")
+    source = open_source(inputs.settings.source_url, exported_on=inputs.settings.exported_on)
+    known = source.tables(month)["sales_pipeline"].select("opportunity_id", "close_value")
     rows = made.frame.to_native().join(known, on="opportunity_id", how="left", maintain_order="left")
     price = pl.coalesce(pl.col("close_value"), pl.col("list_price"))
     return replace(made, frame=nw.from_native(rows.with_columns(list_price=price)))
