@@ -19,8 +19,9 @@ def pipeline_as_of(events: nw.LazyFrame[Any], as_of: date) -> nw.LazyFrame[Any]:
 
     Only events recorded and changed by then count, so what is recorded later changes later days only.
 
-    - A transition (object, field, old value, new value) recorded again corrects its day: the last recorded counts. It
-      happened twice where, in between, another transition led back to the old value (won, reopened, won again).
+    - A transition (object, field, old value, new value) recorded again corrects its day: the last recorded counts, of
+      two recorded on one day the later. It happened twice where, in between, another transition led back to the old
+      value (won, reopened, won again).
     - A field has the value that its latest day ended with, which more of that day's transitions lead to than away
       from. Where there are several, the last recorded counts, then the greatest. A day that ends where it began
       changes nothing.

@@ -252,7 +252,7 @@ def test_a_day_that_ends_where_it_began_changes_nothing() -> None:
     assert known([*ENGAGED, *there_and_back], 6, *DATED) == (ENGAGING, day(3), None, None)
     same_day = [stage(PROSPECTING, ENGAGING, 0), stage(ENGAGING, PROSPECTING, 0)]
     assert known([*CREATED, *same_day], 0, *DATED) == (PROSPECTING, None, None, None)
-    assert known([*ENGAGED, stage(ENGAGING, ENGAGING, 6)], 6, *DATED) == (ENGAGING, day(3), None, None)
+    assert known([*CLOSED, stage(WON, WON, 15)], 15, *DATED) == (WON, day(3), day(10), 4800.0)
 
 
 def test_of_two_values_of_one_day_the_last_recorded_counts() -> None:
@@ -295,9 +295,22 @@ def test_both_dates_of_a_deal_may_be_corrected() -> None:
     earlier = [*CLOSED, stage(PROSPECTING, ENGAGING, 1, 12), stage(ENGAGING, WON, 2, 12)]
     assert known(earlier, 11, *DATED) == (WON, day(3), day(10), 4800.0)
     assert known(earlier, 12, *DATED) == (WON, day(1), day(2), 4800.0)
+    reopening = [*REOPENED, stage(ENGAGING, WON, 20), stage(WON, ENGAGING, 12, 25), stage(ENGAGING, WON, 14, 25)]
+    assert known(reopening, 25, *DATED) == (WON, day(3), day(14), 4800.0)
     # Until the engagement is corrected too, the deal was engaged after it closed.
     closing_only = [*CLOSED, stage(ENGAGING, WON, 2, 12)]
     assert known(closing_only, 12, *DATED) == (ENGAGING, day(3), None, None)
+
+
+def test_a_correction_may_itself_be_corrected() -> None:
+    there_and_back = [*CLOSED, stage(ENGAGING, WON, 8, 12), stage(ENGAGING, WON, 10, 14)]
+    assert [known(there_and_back, number, "close_date") for number in (12, 13, 14)] == [
+        (day(8),),
+        (day(8),),
+        (day(10),),
+    ]
+    twice = [*ENGAGED, stage(PROSPECTING, ENGAGING, 1, 12), stage(PROSPECTING, ENGAGING, 2, 12)]
+    assert known(twice, 12, "engage_date") == (day(2),)
 
 
 def test_dates_given_by_hand_take_the_place_of_those_of_the_changes() -> None:
@@ -312,6 +325,14 @@ def test_dates_given_by_hand_take_the_place_of_those_of_the_changes() -> None:
     assert known(given_by_hand, 14, *DATED) == (WON, day(1), day(9), 4800.0)
     assert known(given_by_hand, 20, *DATED) == (WON, day(1), day(10), 4800.0)
     assert known([*ENGAGED, field("close_date", None, str(day(9)), 5)], 5, *DATED) == (ENGAGING, day(3), None, None)
+
+
+def test_a_date_given_on_the_day_the_change_was_recorded_counts() -> None:
+    at_once = [*CLOSED, field("close_date", None, str(day(9)), 10)]
+    assert known(at_once, 10, "close_date") == (day(9),)
+    # That of the second close, though the first one was corrected since.
+    again = [*REOPENED, stage(ENGAGING, WON, 20), field("close_date", None, str(day(19)), 22)]
+    assert known([*again, stage(ENGAGING, WON, 8, 25)], 25, "close_date") == (day(19),)
 
 
 def test_dates_given_before_the_change_was_recorded_are_of_something_else() -> None:
