@@ -60,6 +60,14 @@ def fail(error: CrmAssetsError, *, as_json: bool) -> NoReturn:
     sys.exit(error.exit_code)
 
 
+def _write(path: Path, data: bytes) -> None:
+    """Write a file that the user asked for. Raises SettingsError when it cannot be written."""
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be written ({error.strerror}): name another place") from None
+
+
 @click.group(epilog=EXIT_CODES)
 @click.version_option(__version__, prog_name="crm-assets")
 def main() -> None:
@@ -114,7 +122,7 @@ def scores(
     if month:
         check_model(settings, found)
     if out:
-        out.write_bytes(found.file.read_bytes())
+        _write(out, found.file.read_bytes())
     rows = found.ranked()
     if as_json:
         told = {"month": str(found.month), "provenance": found.provenance(), "scores": rows.to_dicts()}
@@ -141,13 +149,15 @@ def leakage(source: str | None, months: str | None, plot: Path | None, as_json: 
     from crm_assets.settings import load_settings
 
     settings = load_settings(source_url=source)
+    if plot and not plot.parent.is_dir():
+        raise SettingsError(f"{plot.parent}, where the plot should go, is no folder")
     told = audit(
         settings,
         parse_months(months) if months else None,
         lambda month: None if as_json else click.echo(f"probing {month}", err=True),
     )
     if plot:
-        plot.write_bytes(plotted(told))
+        _write(plot, plotted(told))
     faults = faults_of(told)
     if as_json:
         click.echo(json.dumps({"passed": not faults, "faults": faults, "probes": told.to_dicts()}))

@@ -176,6 +176,9 @@ def separations(
             found.append(
                 Finding(contrast.probe, month, table, name, verdict, told, measured=measured, limit=asked.limit)
             )
+    if not any(np.isnan(column).any() for column in coded.values()):
+        told = "no feature has an empty value"
+        found.append(Finding(Probe.MISSINGNESS, month, table, "*", Verdict.PASSED, told, rows=0))
     for name in features:
         missing = np.isnan(coded[name])
         if 0 < missing.sum() < missing.size:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ _TABLE_FILES = {f"{table.name}{suffix}" for table in CRM_TABLES for suffix in SU
 _PIPELINE_FILES = {f"{SALES_PIPELINE.name}{suffix}" for suffix in SUFFIXES}
 _HISTORY_FILES = {f"{OPPORTUNITY_HISTORY.name}{suffix}" for suffix in SUFFIXES}
 _SHOWN = 10
+_STRAY_SHARE = 0.005
+"""Share of all dates up to which those after a gap are taken for mistyped."""
 _LONGEST = 600
 """Months that one export or history may span; a longer one has a mistyped year."""
 
@@ -79,6 +82,26 @@ class _Kept:
         dates = pl.concat([pl.col(column) for column in columns])
         first, last = self.readings[table.name].frame.select(first=dates.min(), last=dates.max()).collect().row(0)
         return first, last
+
+    @cached_property
+    def stray(self) -> tuple[int, Month] | None:
+        """How many dates lie after a month without any, and the first month of these, if they are a few of many.
+
+        A single mistyped date would make up months in which nothing happens, and so deals that stay open.
+        """
+        import polars as pl
+
+        table = self.files.dated
+        columns = [column.name for column in table.columns if column.kind is Kind.DATE]
+        dates = self.readings[table.name].frame.select(pl.concat([pl.col(column) for column in columns]).alias("date"))
+        counted = dates.drop_nulls().group_by(pl.col("date").dt.strftime("%Y-%m")).len().collect()
+        counts = {Month.parse(month): rows for month, rows in counted.iter_rows()}
+        months = sorted(counts)
+        for before, after in reversed(list(itertools.pairwise(months))):
+            late = sum(rows for month, rows in counts.items() if month >= after)
+            if before.next != after and late <= _STRAY_SHARE * sum(counts.values()):
+                return late, after
+        return None
 
 
 class FolderSource:
@@ -252,6 +275,13 @@ class FolderSource:
         """
         first, taken = self._taken(files)
         shown = self._storage.location(files.paths[files.dated.name])
+        stray = None if self._exported_on else self._read(files).stray
+        if stray is not None:
+            raise SourceError(
+                f"{shown} has {stray[0]} dates from {stray[1]} on, after months without any: they look mistyped, and "
+                "would make up months in which nothing happens. Mend them, or set CRM_EXPORTED_ON to the day the "
+                "export was taken."
+            )
         last = Month.of(taken) if taken == Month.of(taken).end else Month.of(taken).previous
         months = month_range(Month.of(first), last)
         if not months:

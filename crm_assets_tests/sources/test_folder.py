@@ -102,6 +102,23 @@ class TestMonthlyExtracts:
             with pytest.raises(SourceError, match=f"has no extract of {month}"):
                 source.notes(month)
 
+    def test_a_few_dates_after_a_gap_are_refused(self, tmp_path: Path, crm: Crm) -> None:
+        """They would make up months in which every deal stays open."""
+        many = pl.concat([crm["sales_pipeline"].head(1)] * 200).with_columns(
+            opportunity_id=pl.format("X{}", pl.int_range(pl.len()))
+        )
+        late = pl.when(pl.int_range(pl.len()) == 7).then(date(2018, 4, 30)).otherwise("close_date").alias("close_date")
+        folder = str(write_tables(tmp_path, crm | {"sales_pipeline": many.with_columns(late)}))
+        with pytest.raises(SourceError) as caught:
+            FolderSource(folder).months()
+        assert str(caught.value) == (
+            f"{tmp_path}/sales_pipeline.csv has 1 dates from 2018-04 on, after months without any: they look mistyped, "
+            "and would make up months in which nothing happens. Mend them, or set CRM_EXPORTED_ON to the day the "
+            "export was taken."
+        )
+        known = FolderSource(folder, exported_on=date(2017, 4, 30))
+        assert known.months() == [Month(2017, 3), Month(2017, 4)]
+
     def test_missing_tables(self, tmp_path: Path, crm: Crm) -> None:
         write_tables(tmp_path / "2017-05", {name: crm[name] for name in ("sales_pipeline", "data_dictionary")})
         (tmp_path / "2017-05" / "Accounts.csv").write_text("account\n")
@@ -217,6 +234,23 @@ class TestLateExport:
             "mistyped year, or set CRM_EXPORTED_ON to the day the export was taken."
         )
 
+    def test_a_few_dates_after_a_gap_are_refused(self, tmp_path: Path, crm: Crm) -> None:
+        """They would make up months in which every deal stays open."""
+        many = pl.concat([crm["sales_pipeline"].head(1)] * 200).with_columns(
+            opportunity_id=pl.format("X{}", pl.int_range(pl.len()))
+        )
+        late = pl.when(pl.int_range(pl.len()) == 7).then(date(2018, 4, 30)).otherwise("close_date").alias("close_date")
+        folder = str(write_tables(tmp_path, crm | {"sales_pipeline": many.with_columns(late)}))
+        with pytest.raises(SourceError) as caught:
+            FolderSource(folder).months()
+        assert str(caught.value) == (
+            f"{tmp_path}/sales_pipeline.csv has 1 dates from 2018-04 on, after months without any: they look mistyped, "
+            "and would make up months in which nothing happens. Mend them, or set CRM_EXPORTED_ON to the day the "
+            "export was taken."
+        )
+        known = FolderSource(folder, exported_on=date(2017, 4, 30))
+        assert known.months() == [Month(2017, 3), Month(2017, 4)]
+
     def test_missing_tables(self, tmp_path: Path, crm: Crm) -> None:
         write_tables(tmp_path, {"sales_pipeline": crm["sales_pipeline"]})
         with pytest.raises(SourceError) as caught:
@@ -310,6 +344,23 @@ class TestFieldHistory:
         file.write_text(file.read_text().replace("4800.0", "cheap"))
         with pytest.raises(SourceError, match=f"^{file} line 4, column new_value: 'cheap', as close_value of 'A1'"):
             FolderSource(str(tmp_path)).months()
+
+    def test_a_few_dates_after_a_gap_are_refused(self, tmp_path: Path, crm: Crm) -> None:
+        """They would make up months in which every deal stays open."""
+        many = pl.concat([crm["sales_pipeline"].head(1)] * 200).with_columns(
+            opportunity_id=pl.format("X{}", pl.int_range(pl.len()))
+        )
+        late = pl.when(pl.int_range(pl.len()) == 7).then(date(2018, 4, 30)).otherwise("close_date").alias("close_date")
+        folder = str(write_tables(tmp_path, crm | {"sales_pipeline": many.with_columns(late)}))
+        with pytest.raises(SourceError) as caught:
+            FolderSource(folder).months()
+        assert str(caught.value) == (
+            f"{tmp_path}/sales_pipeline.csv has 1 dates from 2018-04 on, after months without any: they look mistyped, "
+            "and would make up months in which nothing happens. Mend them, or set CRM_EXPORTED_ON to the day the "
+            "export was taken."
+        )
+        known = FolderSource(folder, exported_on=date(2017, 4, 30))
+        assert known.months() == [Month(2017, 3), Month(2017, 4)]
 
     def test_missing_tables(self, tmp_path: Path, kept: Crm) -> None:
         write_tables(tmp_path, {"opportunity_history": kept["opportunity_history"]})
