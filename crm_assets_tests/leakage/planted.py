@@ -69,6 +69,20 @@ def days_until_close(world: World) -> Rebuilt:
     return with_column(rebuilt(world), "days_until_close", days, ["opportunity_id"])
 
 
+def prospects_in_export(world: World) -> Rebuilt:
+    """The agent's prospects in the export: nobody knows how many there were at the month-end."""
+    prospects = world.pipeline.filter(pl.col("deal_stage") == "Prospecting")
+    counts = prospects.group_by("sales_agent").agg(agent_prospects=pl.len())
+    return with_column(rebuilt(world), "agent_prospects", counts, ["sales_agent"])
+
+
+def accounts_of_closed_deals(world: World) -> Rebuilt:
+    """How many companies the agent sold to by then, by accounts that may have been filled in since."""
+    closed = world.pipeline.filter(pl.col("close_date") <= world.month.end)
+    counts = closed.group_by("sales_agent").agg(agent_accounts=pl.col("account").n_unique())
+    return with_column(rebuilt(world), "agent_accounts", counts, ["sales_agent"])
+
+
 LEAKY_FEATURES: dict[str, tuple[Rebuild, str]] = {
     "future close_value": (future_close_value, "close_value"),
     "missing account": (missing_account, "without_account"),
@@ -76,6 +90,8 @@ LEAKY_FEATURES: dict[str, tuple[Rebuild, str]] = {
     "win rate of the whole table": (win_rate_of_all_time, "whole_table_win_rate"),
     "cohort share of the whole table": (cohort_of_all_time, "whole_table_share_open"),
     "days until close": (days_until_close, "days_until_close"),
+    "prospects in the export": (prospects_in_export, "agent_prospects"),
+    "accounts of closed deals": (accounts_of_closed_deals, "agent_accounts"),
 }
 """Name -> (how the month is made, the column that leaks)."""
 
@@ -106,6 +122,37 @@ def encoded_on_all_months(rows: pd.DataFrame) -> RollingOrigin:
     return RollingOrigin(rows, lambda matured: AgeModel(matured, codes), min_wins=10)
 
 
+class ScaledAgeModel:
+    """Win rates by tenth of an age range that was measured over all months."""
+
+    def __init__(self, rows: pd.DataFrame, low: float, high: float) -> None:
+        self._low, self._span = low, high - low
+        won = (rows["outcome"] == "won").astype(float)
+        self._overall = float(won.mean())
+        self._rates = won.groupby(self._tenths(rows)).mean()
+
+    def _tenths(self, rows: pd.DataFrame) -> pd.Series[float]:
+        return np.floor(10 * (rows["age_days"] - self._low) / self._span)  # type: ignore[no-any-return]  # a Series
+
+    def predict(self, rows: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        return np.asarray(self._tenths(rows).map(self._rates).fillna(self._overall), dtype=np.float64)
+
+
+def scaled_over_all_months(rows: pd.DataFrame) -> RollingOrigin:
+    """A scaler fitted on all months reads no outcome, and yet the future."""
+    low, high = float(rows["age_days"].min()), float(rows["age_days"].max())
+    return RollingOrigin(rows, lambda matured: ScaledAgeModel(matured, low, high), min_wins=10)
+
+
+class FakedBacktest(RollingOrigin):
+    """Trained as it should, but the backtest's months are all predicted by the newest model."""
+
+    def predictions(self, month: Month) -> pd.DataFrame:
+        book = self.rows[(self.rows["snapshot_month"] == str(month)) & self.rows["outcome"].notna()]
+        newest = AgeModel(self.rows[self.rows["outcome"].notna()])
+        return book[["opportunity_id", "snapshot_month"]].assign(probability=newest.predict(book))
+
+
 class RandomSplit(RollingOrigin):
     """Trained on half of all rows with an outcome, drawn at random, whatever their month."""
 
@@ -124,6 +171,8 @@ class UnmaturedToo(RollingOrigin):
 
 LEAKY_TRAININGS: dict[str, Callable[[pd.DataFrame], RollingOrigin]] = {
     "encoder fitted on all months": encoded_on_all_months,
+    "scaler fitted on all months": scaled_over_all_months,
+    "backtest by the newest model": lambda rows: FakedBacktest(rows, AgeModel, min_wins=10),
     "random split across months": lambda rows: RandomSplit(rows, AgeModel, min_wins=10),
     "outcomes that had not matured": lambda rows: UnmaturedToo(rows, AgeModel, min_wins=10),
 }
