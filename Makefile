@@ -28,7 +28,7 @@ demo: $(SETUP) ## Run the whole graph on the simulated CRM and show the scored p
 	@$(BIN)/crm-assets run
 
 dev: $(SETUP) ## Open Dagster (webserver and daemon) on the same lake and MLflow store
-	@$(BIN)/python -m crm_assets.dev
+	@$(BIN)/python -m crm_assets.dev $(if $(PORT),--port $(PORT))
 
 test: $(SETUP) ## Run the tests
 	@$(BIN)/pytest

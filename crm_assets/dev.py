@@ -17,11 +17,11 @@ def main() -> None:
     """Replace this process by Dagster's; further arguments go to it, for example `--port 3001`."""
     try:
         settings = load_settings()
+        months = _months(settings)
+        home = str(dagster_home(settings))
     except CrmAssetsError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201 - a command's message
         sys.exit(error.exit_code)
-    months = _months(settings)
-    home = str(dagster_home(settings))
     # Beside the interpreter in a virtual environment that is not activated, else on the path.
     dagster = shutil.which("dagster", path=Path(sys.executable).parent) or "dagster"
     arguments = [dagster, "dev", "--module-name", "crm_assets.definitions", *sys.argv[1:]]
@@ -32,16 +32,12 @@ def _months(settings: Settings) -> dict[str, str]:
     """The source's own months as the settings of Dagster's partitions, where none are set.
 
     The code location never opens the source, so it would show every month since 2016-10. A source of monthly extracts
-    goes on, so its last month is left open.
+    goes on, so its last month is left open. Raises SourceError when the source cannot be read.
     """
     if settings.source_url.startswith("simulator:"):
         return {}
-    try:
-        source = open_source(settings.source_url, exported_on=settings.exported_on)
-        months = source.months()
-    except CrmAssetsError as error:
-        print(f"The source's months are not known: {error}", file=sys.stderr)  # noqa: T201 - as above
-        return {}
+    source = open_source(settings.source_url, exported_on=settings.exported_on)
+    months = source.months()
     found = {}
     if settings.first_month is None:
         found["CRM_FIRST_MONTH"] = str(months[0])

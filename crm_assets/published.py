@@ -107,7 +107,10 @@ def scored_month(settings: Settings, month: Month | None) -> tuple[Lake, Month]:
     if not held:
         raise LakeError(f"{url} holds no scores: make them with crm-assets run --source {settings.source_url}")
     if month is not None and str(month) not in held:
-        raise LakeError(f"{url} holds no scores of {month}, only of {held[0]} to {held[-1]}: run --months {month}")
+        raise LakeError(
+            f"{url} holds no scores of {month}, only of {held[0]} to {held[-1]}: ask for one of these, or make it with "
+            f"crm-assets run --source {settings.source_url} --months {month}"
+        )
     return lake, month or Month.parse(held[-1])
 
 

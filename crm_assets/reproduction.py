@@ -95,7 +95,8 @@ def verify(settings: Settings, month: Month) -> Iterator[Reproduced]:
     if str(month) not in lake.months("scores"):
         held = lake.months("scores")
         span = f"only {held[0]} to {held[-1]}" if held else "no month"
-        raise LakeError(f"{lake.url} holds {span}, not {month}: make it with crm-assets run --months {month}")
+        again = f"crm-assets run --source {settings.source_url} --months {month}"
+        raise LakeError(f"{lake.url} holds {span}, not {month}: make it with {again}")
     with tempfile.TemporaryDirectory(prefix="crm-assets-verify-") as folder:
         beside = lake.beside(Path(folder))
         for asset in ASSETS:

@@ -258,7 +258,7 @@ class Lake:
     ) -> tuple[_T, Manifest]:
         """The content of a file and the manifest of exactly this content."""
         path, place = _path(asset, month, suffix), self.location(asset, month, suffix)
-        remedy = f"run `crm-assets run --months {month}`"
+        remedy = f"make it with `crm-assets run --months {month}` and the lake's own --source"
         # A writer may be at work: what has been fetched is matched with manifests that are read later, and the reverse.
         contents: dict[str, _T] = {}
         manifests: dict[str, Manifest] = {}

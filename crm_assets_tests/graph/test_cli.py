@@ -265,3 +265,19 @@ def test_repairing_a_middle_month_makes_the_later_ones_too(finished: Finished, t
     repaired = run_months(settings, months, force=False, show_progress=False)
     assert repaired.made == tuple(months[2:])
     assert run_months(settings, months, force=False, show_progress=False).made == ()
+
+
+def test_dagster_gets_the_months_of_the_source(command: Command) -> None:
+    from crm_assets.dev import _months
+    from crm_assets.errors import SourceError
+    from crm_assets.settings import load_settings
+
+    assert _months(load_settings()) == {}
+    command("simulate", "--opportunities", "300", "--months", "2017-01:2017-03", "--out", "crm")
+    assert _months(load_settings(source_url="crm")) == {"CRM_FIRST_MONTH": "2017-01"}
+    command("simulate", "--opportunities", "300", "--months", "2017-01:2017-03", "--late-export", "--out", "late")
+    late = {"source_url": "late", "exported_on": "2017-03-31"}
+    assert _months(load_settings(**late)) == {"CRM_FIRST_MONTH": "2017-01", "CRM_LAST_MONTH": "2017-03"}
+    assert _months(load_settings(**late, first_month="2017-02", last_month="2017-02")) == {}
+    with pytest.raises(SourceError, match="nowhere"):
+        _months(load_settings(source_url="nowhere"))

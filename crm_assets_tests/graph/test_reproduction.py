@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from crm_assets.calendar import Month, month_range
+from crm_assets.calendar import Month
 from crm_assets.client import Platform
 from crm_assets.defs.assets import ASSETS
 from crm_assets.errors import LakeError, RegistryError
@@ -119,13 +119,16 @@ def test_scores_are_given_as_they_were(finished: Finished, tmp_path: Path) -> No
     model = pl.read_parquet(finished.platform.lake.table_path("win_model", Month(2017, 11))).row(0, named=True)
     assert told["model_version"] == model["champion_version"]
     assert told["model_sha256"] == model["champion_sha256"]
-    assert set(told["inputs"]) == {"opportunity_features/2017-11", "win_model/2017-11"}
+    assert {"opportunity_features/2017-11", "win_model/2017-11", "raw/sales_pipeline/2016-10"} <= set(told["inputs"])
+    assert not any(name > "2017-11" for name in (name.rpartition("/")[2] for name in told["inputs"]))
+    assert {"raw/sales_pipeline/2016-10", "raw/products/2017-11"} <= set(told["source"])
+    assert told["settings"]["catboost_iterations"] == SMALL["catboost_iterations"]
     assert told["replaced"] == []
     assert platform.scores().month == LAST
     with pytest.raises(LakeError, match="holds no scores of 2019-01, only of 2016-10 to 2017-12"):
         platform.scores(as_of="2019-01")
     lost = Platform(finished.settings.model_copy(update={"home": tmp_path / "elsewhere"}))
-    with pytest.raises(RegistryError, match="does not hold the model that gave these scores"):
+    with pytest.raises(RegistryError, match=r"cannot read version .* not found.*CRM_MLFLOW_TRACKING_URI"):
         lost.scores(as_of="2017-11")
 
 
@@ -167,8 +170,8 @@ def test_scores_command_writes_the_stored_file(command: Command, finished: Finis
 
 def test_what_does_not_matter_changes_no_byte(command: Command) -> None:
     """Row order, column order, format, threads and the process do not; only raw tables keep what the file holds."""
-    config = SimulationConfig(opportunities=1500, first=Month(2016, 10), last=Month(2017, 6), seed=5)
-    months = month_range(Month(2016, 10), Month(2017, 6))
+    config = SimulationConfig(opportunities=2500, first=Month(2016, 10), last=LAST, seed=11)
+    months = config.months
     write_extracts(simulate(config), command.folder / "first" / "crm", config.months, "csv")
     shutil.copytree(command.folder / "first" / "crm", command.folder / "second" / "crm")
     for file in (command.folder / "second" / "crm").rglob("sales_pipeline.csv"):
@@ -198,3 +201,14 @@ def test_what_does_not_matter_changes_no_byte(command: Command) -> None:
         hashes.append(found)
     assert {key for key in hashes[0] if hashes[0][key] != hashes[1][key]} == set()
     assert any(name == "win_model" for name, _ in hashes[0])
+    # A year later the source may be gone.
+    source = command.folder / "first" / "crm"
+    shutil.move(source, command.folder / "elsewhere")
+    later = load_settings(
+        source_url=str(source),
+        lake_url=str(command.folder / "first" / "lake"),
+        dataset="crm",
+        home=command.folder / "first" / ".crm_assets",
+    )
+    assert Platform(later).scores(as_of=str(LAST)).rows.height > 0
+    assert not any(found.wrong for found in verify(later, LAST))

@@ -103,7 +103,7 @@ def test_assets_and_months_are_listed(lake: Lake) -> None:
 def test_a_missing_table_is_named_with_the_command_that_makes_it(lake: Lake) -> None:
     for read in (lake.table_path, lake.table, lambda asset, month: lake.document(asset, month, "html")):
         with pytest.raises(
-            LakeError, match=r"scores has not been made for 2017-05; run `crm-assets run --months 2017-05`"
+            LakeError, match=r"scores has not been made for 2017-05; make it with `crm-assets run --months 2017-05`"
         ):
             read("scores", MAY)
     assert lake.manifest("scores", MAY) is None
