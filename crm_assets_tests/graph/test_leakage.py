@@ -188,3 +188,19 @@ def test_the_command_fails_on_a_leak(command: Command, monkeypatch: pytest.Monke
     assert told.exit_code == 8
     faults = json.loads(told.stdout)["faults"]
     assert any("training cut-off" in fault for fault in faults)
+
+
+def test_a_champion_is_the_model_that_the_rows_of_its_month_give(finished: Finished, tmp_path: Path) -> None:
+    """Whatever the shared training of a run did, and whoever logged the model."""
+    from crm_assets.defs.model import _confirm
+    from crm_assets.errors import LeakageError
+    from crm_assets.registry import ModelReference
+
+    month = next(m for m in finished.result.months if promoted(finished, m))
+    row = pl.read_parquet(finished.platform.lake.table_path("win_model", month)).row(0, named=True)
+    platform = _Beside(finished.settings, finished.platform.lake.beside(tmp_path))
+    inputs = Inputs(asset_of("win_model"), platform, month)
+    registered = ModelReference("m", row["model_version"], "", month, row["model_sha256"])
+    _confirm(inputs, month, registered)
+    with pytest.raises(LeakageError, match=rf"registered for {month}, is not the model that the rows known"):
+        _confirm(inputs, month, replace(registered, sha256="0" * 64))
