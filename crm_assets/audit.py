@@ -11,7 +11,7 @@ from crm_assets.defs.leakage import world_of
 from crm_assets.defs.model import training_over
 from crm_assets.errors import SourceError
 from crm_assets.features.registry import WIN_MODEL_FEATURES
-from crm_assets.leakage.finding import Probe, Verdict, faults_of, report
+from crm_assets.leakage.finding import Verdict, faults_of, report
 from crm_assets.leakage.whole_history import history_findings
 from crm_assets.settings import Settings
 from crm_assets.sources import open_source
@@ -42,16 +42,6 @@ def audit(settings: Settings, wanted: list[Month] | None, progress: Callable[[Mo
         progress=progress,
     )
     return report(findings, str(months[-1]))
-
-
-def plotted(rows: pl.DataFrame) -> bytes:
-    """A PNG of how far each feature of the newest examined month separates the outcomes."""
-    from crm_assets.modelling import plots
-
-    measured = rows.filter(pl.col("measured").is_not_null() & (pl.col("probe") != Probe.MISSINGNESS))
-    newest = measured.filter(pl.col("examined_month") == pl.col("examined_month").max())
-    names, probes, aucs, limits = (newest[name].to_list() for name in ("column", "probe", "measured", "limit"))
-    return plots.png(plots.separation(names, probes, aucs, limits))
 
 
 def print_report(rows: pl.DataFrame) -> None:

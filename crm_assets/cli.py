@@ -142,8 +142,9 @@ def scores(
 @_verb
 def leakage(source: str | None, months: str | None, plot: Path | None, as_json: bool) -> None:
     """Probe features and training of every month for knowledge of the future, without storing anything."""
-    from crm_assets.audit import audit, plotted, print_report
+    from crm_assets.audit import audit, print_report
     from crm_assets.calendar import parse_months
+    from crm_assets.defs.leakage import separation_picture
     from crm_assets.errors import LeakageError
     from crm_assets.leakage.finding import faults_of
     from crm_assets.settings import load_settings
@@ -156,8 +157,11 @@ def leakage(source: str | None, months: str | None, plot: Path | None, as_json: 
         parse_months(months) if months else None,
         lambda month: None if as_json else click.echo(f"probing {month}", err=True),
     )
-    if plot:
-        _write(plot, plotted(told))
+    picture = separation_picture(told) if plot else None
+    if plot and picture:
+        _write(plot, picture)
+    elif plot:
+        click.echo(f"{plot} is not drawn: no month had enough closings to measure anything", err=True)
     faults = faults_of(told)
     if as_json:
         click.echo(json.dumps({"passed": not faults, "faults": faults, "probes": told.to_dicts()}))

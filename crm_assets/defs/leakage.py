@@ -95,14 +95,24 @@ def leakage_report(inputs: Inputs, month: Month) -> Made:
 
 
 def _plots(rows: pl.DataFrame) -> dict[str, bytes]:
+    picture = separation_picture(rows)
+    return {} if picture is None else {"separation": picture}
+
+
+def separation_picture(rows: pl.DataFrame) -> bytes | None:
+    """A PNG of how far each feature of the newest examined month separates the outcomes; None where none was measured.
+
+    Args:
+        rows: of `LEAKAGE_REPORT`.
+    """
     from crm_assets.modelling import plots
 
     measured = rows.filter(pl.col("measured").is_not_null() & (pl.col("probe") != Probe.MISSINGNESS))
     if measured.is_empty():
-        return {}
-    names, probes, aucs, limits = (measured[name].to_list() for name in ("column", "probe", "measured", "limit"))
-    figure = plots.separation(names, probes, aucs, limits)
-    return {"separation": plots.png(figure)}
+        return None
+    newest = measured.filter(pl.col("examined_month") == pl.col("examined_month").max())
+    names, probes, aucs, limits = (newest[name].to_list() for name in ("column", "probe", "measured", "limit"))
+    return plots.png(plots.separation(names, probes, aucs, limits))
 
 
 def shown_probes(rows: pl.DataFrame) -> pl.DataFrame:

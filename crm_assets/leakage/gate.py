@@ -1,4 +1,4 @@
-"""The gate: all probes of a month's features and training, and of a whole history."""
+"""Probes of a month's features: made anew in other worlds, and against what became of the book."""
 
 from __future__ import annotations
 

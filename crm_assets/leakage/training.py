@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias
@@ -91,7 +91,7 @@ def training_findings(
     return [
         _cut_off(used, outcomes, month),
         _both_sides(training, used, rows, month),
-        later.finding(month, _SCORES, lambda which: _scores(which, rows, month)),
+        later.finding(month, _SCORES, lambda which: book_scores(which, rows, month)),
         *(later.finding(test, _BACKTEST, partial(_backtest, month=test)) for test in tests[-1:]),
     ]
 
@@ -141,6 +141,8 @@ def _in_its_month(known: pd.DataFrame) -> NDArray[np.bool_]:
 
 def _both_sides(training: Training, used: pd.DataFrame, rows: pd.DataFrame, month: Month) -> Finding:
     """No row that a model is tested on, or scores, is among those it learnt from."""
+    import pandas as pd
+
     faults = []
     tested = 0
     for test in [*training.test_months(month), month]:
@@ -148,17 +150,27 @@ def _both_sides(training: Training, used: pd.DataFrame, rows: pd.DataFrame, mont
         book = rows.loc[rows["snapshot_month"] == str(test), KEY]
         tested += len(book)
         faults.append(book.merge(learnt[KEY], on=KEY, how="inner"))
-    import pandas as pd
-
     both = pd.concat(faults)
     told = f"{len(both)} of {tested} rows that are predicted are among the rows their model learnt from"
     return _finding(Probe.BOTH_SIDES, month, both if len(both) else None, told, "*")
 
 
-def _scores(training: Training, rows: pd.DataFrame, month: Month) -> dict[str, float]:
+def book_scores(training: Training, rows: pd.DataFrame, month: Month) -> dict[str, float]:
     """Opportunity -> score of the book of `month`, by its model."""
     book = rows[rows["snapshot_month"] == str(month)]
     return dict(zip(book["opportunity_id"], training.model_for(month).predict(book).tolist(), strict=True))
+
+
+def changed_scores(found: Mapping[str, float], expected: Mapping[str, float]) -> tuple[int, str]:
+    """How many scores are others than expected, missing or new ones included, and the one that changed most."""
+    names = [name for name in expected if name in found]
+    unmatched = sorted(found.keys() ^ expected.keys())
+    gap = np.abs(np.array([found[name] - expected[name] for name in names]))
+    moved = int((gap > TOLERANCE).sum())
+    if moved:
+        worst = names[int(gap.argmax())]
+        return moved + len(unmatched), f"that of {worst} from {expected[worst]:.6f} to {found[worst]:.6f}"
+    return len(unmatched), f"{unmatched[0]} is scored in one world and not in the other" if unmatched else ""
 
 
 def _backtest(training: Training, month: Month) -> dict[str, float]:
@@ -209,15 +221,11 @@ class _LaterRows:
         """How many probabilities change, and the one that changes most."""
         try:
             found = read(self.train(self._with_another_future(month, columns)))
+        # A training that breaks on rows which it must not read has read them, however it breaks.
         except Exception as error:
             return len(expected), f"it fails with {type(error).__name__}: {error}"
-        common = [name for name in expected if name in found]
-        gap = np.abs(np.array([found[name] - expected[name] for name in common]))
-        moved = int((gap > TOLERANCE).sum())
-        if not moved:
-            return 0, ""
-        worst = common[int(gap.argmax())]
-        return moved, f"that of {worst} from {expected[worst]:.6f} to {found[worst]:.6f}"
+        # Rows that only the other world has an outcome for are no fault; rows that it lacks are.
+        return changed_scores({name: value for name, value in found.items() if name in expected}, expected)
 
     def _with_another_future(self, month: Month, columns: Sequence[str]) -> pd.DataFrame:
         import pandas as pd

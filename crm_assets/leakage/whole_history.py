@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
-import numpy as np
 import polars as pl
 
 from crm_assets.calendar import Month
@@ -15,7 +14,7 @@ from crm_assets.history.outcomes import OUTCOMES, outcomes
 from crm_assets.leakage.finding import Finding, Probe, Verdict
 from crm_assets.leakage.gate import feature_findings, outcome_findings
 from crm_assets.leakage.rebuild import Rebuild, Rebuilt, rebuilt
-from crm_assets.leakage.training import TOLERANCE, Train, training_findings
+from crm_assets.leakage.training import Train, book_scores, changed_scores, training_findings
 from crm_assets.leakage.worlds import World, another_future, irrelevant, other_ids, truncated
 
 if TYPE_CHECKING:
@@ -67,9 +66,10 @@ def history_findings(
     def scores_of(changed: Sequence[World]) -> dict[str, float]:
         months = [rebuild(world) for world in changed]
         told = [_outcomes(before, after) for before, after in itertools.pairwise(months)]
-        return _scores(train, _rows(months, told), last)
+        changed_rows = _rows(months, told)
+        return book_scores(train(changed_rows), changed_rows, last)
 
-    yield from _scores_in_other_worlds(worlds, book, scores_of, _scores(train, rows, last), seed)
+    yield from _scores_in_other_worlds(worlds, book, scores_of, book_scores(training, rows, last), seed)
 
 
 def _outcomes(previous: Rebuilt, current: Rebuilt) -> pl.DataFrame:
@@ -124,21 +124,9 @@ def _scores_in_other_worlds(
     ]
 
 
-def _scores(train: Train, rows: pd.DataFrame, month: Month) -> dict[str, float]:
-    book = rows[rows["snapshot_month"] == str(month)]
-    return dict(zip(book["opportunity_id"], train(rows).model_for(month).predict(book).tolist(), strict=True))
-
-
 def _compared(probe: Probe, month: Month, found: Mapping[str, float], expected: Mapping[str, float]) -> Finding:
     where = (probe, str(month), "scores", "probability")
-    if found.keys() != expected.keys():
-        told = f"{len(expected.keys() ^ found.keys())} opportunities are scored in one world and not in the other"
-        return Finding(*where, Verdict.FAILED, told, rows=len(expected.keys() ^ found.keys()))
-    names = list(expected)
-    gap = np.abs(np.array([found[name] - expected[name] for name in names]))
-    moved = int((gap > TOLERANCE).sum())
+    moved, example = changed_scores(found, expected)
     if not moved:
-        return Finding(*where, Verdict.PASSED, f"{len(names)} scores of a model trained anew are the same", rows=0)
-    worst = names[int(gap.argmax())]
-    told = f"{moved} of {len(names)} scores change, that of {worst} from {expected[worst]:.6f} to {found[worst]:.6f}"
-    return Finding(*where, Verdict.FAILED, told, rows=moved)
+        return Finding(*where, Verdict.PASSED, f"{len(expected)} scores of a model trained anew are the same", rows=0)
+    return Finding(*where, Verdict.FAILED, f"{moved} of {len(expected)} scores change, {example}", rows=moved)
