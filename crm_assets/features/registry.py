@@ -156,6 +156,15 @@ _FEATURES = (
         "month of quarter",
     ),
     Feature(
+        "engage_fortnight",
+        "Fortnights from 1970-01-05 to the day of engagement: with the office, the deal's cohort",
+        Kind.INTEGER,
+        Cause.DEAL,
+        (f"{_OWN}.engage_date",),
+        (nw.col("week").cast(nw.Float64()) / 2).floor().cast(nw.Int64()),
+        "fortnights",
+    ),
+    Feature(
         "list_price",
         "List price of the product at the month-end",
         Kind.FLOAT,
@@ -240,8 +249,10 @@ WIN_MODEL_FEATURES: tuple[str, ...] = (
     "agent_share_open_138",
 )
 """What the win model learns from. A few months of history carry no more: with every feature it is worse out of time."""
-CAUSES: Mapping[str, Cause] = {feature.name: feature.cause for feature in FEATURES}
-"""Feature -> what a change of its value counts as."""
+AS_OF = "as_of"
+"""Column of the feature table that is no feature and that models may read all the same: the date of the row."""
+CAUSES: Mapping[str, Cause] = {AS_OF: Cause.TIME, **{feature.name: feature.cause for feature in FEATURES}}
+"""Column that a model may read -> what a change of its value counts as."""
 CATEGORICAL: tuple[str, ...] = tuple(feature.name for feature in FEATURES if feature.categorical)
 
 FEATURE_TABLE = Table(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from crm_assets.calendar import Month
 from crm_assets.history.outcomes import OPEN_OUTCOME, OUTCOMES, OUTCOMES_ALLOWED
 from crm_assets.leakage.finding import Finding, Probe, Verdict
-from crm_assets.modelling.backtest import ProbabilityModel
-from crm_assets.modelling.win_model import KEY
+from crm_assets.modelling.candidate import Known, ProbabilityModel, TrainingHistory
+from crm_assets.modelling.deals import Deals, to_days
+from crm_assets.modelling.training_rows import KEY
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_ROWS, _SCORES, _BACKTEST = "training rows", "scores", "backtest_predictions"
+_ROWS, _DEALS, _SCORES, _BACKTEST = "training rows", "training deals", "scores", "backtest_predictions"
 _FAR = 10.0
 TOLERANCE = 1e-9
 """Two scores that differ by less are the same: sums of floats may be taken in another order."""
@@ -27,10 +28,14 @@ _EXAMPLES = 3
 
 
 class Training(Protocol):
-    """What is trained from a table of rows, month by month; `modelling.backtest.RollingOrigin` is one."""
+    """What is trained from a history, month by month; `modelling.backtest.RollingOrigin` is one."""
 
     def training_rows(self, month: Month) -> pd.DataFrame:
         """The rows that the model of `month` learns from."""
+        ...
+
+    def known(self, month: Month) -> Known:
+        """Those rows and the deals that it learns from."""
         ...
 
     def model_for(self, month: Month) -> ProbabilityModel:
@@ -50,14 +55,14 @@ class Training(Protocol):
         ...
 
 
-Train: TypeAlias = Callable[["pd.DataFrame"], Training]
-"""From a table of rows (keys, features, outcome, empty where censored) to the training over it."""
+Train: TypeAlias = Callable[[TrainingHistory], Training]
+"""From rows (keys, features, outcome, empty where censored) and deals by month to the training over them."""
 
 
 def training_findings(
     training: Training,
     train: Train,
-    rows: pd.DataFrame,
+    history: TrainingHistory,
     outcomes: pd.DataFrame,
     month: Month,
     *,
@@ -67,9 +72,9 @@ def training_findings(
     """Probe the training of the model of `month`.
 
     Args:
-        training: what is probed, made by `train` of `rows`.
-        train: makes the training of other rows.
-        rows: one row per opportunity and snapshot month up to any month: keys, features, outcome.
+        training: what is probed, made by `train` of `history`.
+        train: makes the training of another history.
+        history: one row per opportunity and snapshot month up to any month (keys, features, outcome), and the deals.
         outcomes: the stored outcomes: keys, `matured_month`, `outcome`, `close_date`.
         month: whose model.
         features: columns the model reads.
@@ -81,17 +86,19 @@ def training_findings(
             Finding(probe, str(month), table, "*", Verdict.NOT_RUN, too_little)
             for probe, table in (
                 (Probe.CUT_OFF, _ROWS),
+                (Probe.CUT_OFF, _DEALS),
                 (Probe.BOTH_SIDES, _ROWS),
                 (Probe.LATER_ROWS, _SCORES),
             )
         ]
     used = training.training_rows(month)
-    later = _LaterRows(training, train, rows, features, seed)
+    later = _LaterRows(training, train, history, features, seed)
     tests = training.test_months(month)
     return [
         _cut_off(used, outcomes, month),
-        _both_sides(training, used, rows, month),
-        later.finding(month, _SCORES, lambda which: book_scores(which, rows, month)),
+        _deals_cut_off(training.known(month).deals, month),
+        _both_sides(training, used, history.rows, month),
+        later.finding(month, _SCORES, lambda which: book_scores(which, history.rows, month)),
         *(later.finding(test, _BACKTEST, partial(_backtest, month=test)) for test in tests[-1:]),
     ]
 
@@ -123,6 +130,21 @@ def _cut_off(used: pd.DataFrame, outcomes: pd.DataFrame, month: Month) -> Findin
     if len(other):
         return _finding(Probe.CUT_OFF, month, other, told, "outcome")
     return _finding(Probe.CUT_OFF, month, None, f"{len(known)} training outcomes had matured by {month}", "*")
+
+
+def _deals_cut_off(deals: Deals, month: Month) -> Finding:
+    """No deal that is learnt from was engaged, or closed, after the month-end."""
+    where = (Probe.CUT_OFF, str(month), _DEALS)
+    last = int(to_days(month.end))
+    for column, late in (
+        ("as_of", int(deals.as_of > last)),
+        ("engage_date", int((deals.engaged > last).sum())),
+        ("close_date", int((deals.closed > last).sum())),
+    ):
+        if late:
+            told = f"{late} of {len(deals)} deals that the model learns from are dated after {month}"
+            return Finding(*where, column, Verdict.FAILED, told, rows=late)
+    return Finding(*where, "*", Verdict.PASSED, f"{len(deals)} deals were engaged and closed by {month}", rows=0)
 
 
 def _in_its_month(known: pd.DataFrame) -> NDArray[np.bool_]:
@@ -181,15 +203,16 @@ def _backtest(training: Training, month: Month) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class _LaterRows:
-    """What a training gives when every row that was not known at a month is another.
+    """What a training gives when everything that was not known at a month is other.
 
     Outcomes of the book of that month and of later ones are drawn at random; features of later books are numbers and
-    categories that occur nowhere else, so that not even a scaler or an encoder may know them; a book is added.
+    categories that occur nowhere else, so that not even a scaler or an encoder may know them; a book is added. The deals
+    of later months were all won the day they were engaged.
     """
 
     training: Training
     train: Train
-    rows: pd.DataFrame
+    history: TrainingHistory
     features: Sequence[str]
     seed: int
 
@@ -199,7 +222,7 @@ class _LaterRows:
         expected = read(self.training)
         if not expected:
             return Finding(*where, "probability", Verdict.NOT_RUN, "the book is empty")
-        everything = ["outcome", *self.features]
+        everything = ["outcome", *self.features, _DEALS]
         moved, example = self._moved(month, everything, read, expected)
         if not moved:
             told = f"{len(expected)} probabilities are the same whatever happens after {month}"
@@ -220,18 +243,27 @@ class _LaterRows:
     ) -> tuple[int, str]:
         """How many probabilities change, and the one that changes most."""
         try:
-            found = read(self.train(self._with_another_future(month, columns)))
+            found = read(self.train(self._another_history(month, columns)))
         # A training that breaks on rows which it must not read has read them, however it breaks.
         except Exception as error:
             return len(expected), f"it fails with {type(error).__name__}: {error}"
         # Rows that only the other world has an outcome for are no fault; rows that it lacks are.
         return changed_scores({name: value for name, value in found.items() if name in expected}, expected)
 
+    def _another_history(self, month: Month, columns: Sequence[str]) -> TrainingHistory:
+        deals = self.history.deals
+
+        def other_deals(of: Month) -> Deals:
+            return _all_won(deals(of)) if of > month else deals(of)
+
+        rows = self._with_another_future(month, columns)
+        return TrainingHistory(rows, other_deals if _DEALS in columns else deals)
+
     def _with_another_future(self, month: Month, columns: Sequence[str]) -> pd.DataFrame:
         import pandas as pd
 
         random = np.random.default_rng(self.seed)
-        rows = self.rows
+        rows = self.history.rows
         last = Month.parse(rows["snapshot_month"].max())
         added = rows[rows["snapshot_month"] == str(month)].assign(snapshot_month=str(max(month, last).next))
         changed = pd.concat([rows, added], ignore_index=True)
@@ -249,3 +281,8 @@ class _LaterRows:
             else:
                 changed[name] = changed[name].where(~later, "nobody has heard of it")
         return changed
+
+
+def _all_won(deals: Deals) -> Deals:
+    """The deals as if each had been won on the day it was engaged."""
+    return replace(deals, closed=deals.engaged.copy(), won=np.ones(len(deals), dtype=np.bool_))

@@ -16,6 +16,8 @@ from crm_assets.leakage.gate import feature_findings, outcome_findings
 from crm_assets.leakage.rebuild import Rebuild, Rebuilt, rebuilt
 from crm_assets.leakage.training import Train, book_scores, changed_scores, training_findings
 from crm_assets.leakage.worlds import World, another_future, irrelevant, other_ids, truncated
+from crm_assets.modelling.candidate import TrainingHistory
+from crm_assets.modelling.deals import DEAL_COLUMNS, Deals
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,23 +55,23 @@ def history_findings(
         if len(made) > 1:
             matured.append(_outcomes(made[-2], made[-1]))
             yield from outcome_findings(made[-2].features, made[-2].closings, matured[-1], understood=understood)
-    rows = _rows(made, matured)
-    training, told = train(rows), pl.concat(matured) if matured else pl.DataFrame(schema=OUTCOMES.polars_schema())
+    history = history_of(made, matured)
+    training, told = train(history), pl.concat(matured) if matured else pl.DataFrame(schema=OUTCOMES.polars_schema())
     matured_rows = told.to_pandas()
     for world in worlds:
-        yield from training_findings(training, train, rows, matured_rows, world.month, features=features, seed=seed)
+        yield from training_findings(training, train, history, matured_rows, world.month, features=features, seed=seed)
     last = worlds[-1].month
     if training.too_little(last):
         return
     book = made[-1].snapshots.filter("in_book")["opportunity_id"]
 
-    def scores_of(changed: Sequence[World]) -> dict[str, float]:
-        months = [rebuild(world) for world in changed]
+    def scores_of(other: Sequence[World]) -> dict[str, float]:
+        months = [rebuild(world) for world in other]
         told = [_outcomes(before, after) for before, after in itertools.pairwise(months)]
-        changed_rows = _rows(months, told)
-        return book_scores(train(changed_rows), changed_rows, last)
+        changed = history_of(months, told)
+        return book_scores(train(changed), changed.rows, last)
 
-    yield from _scores_in_other_worlds(worlds, book, scores_of, book_scores(training, rows, last), seed)
+    yield from _scores_in_other_worlds(worlds, book, scores_of, book_scores(training, history.rows, last), seed)
 
 
 def _outcomes(previous: Rebuilt, current: Rebuilt) -> pl.DataFrame:
@@ -78,6 +80,19 @@ def _outcomes(previous: Rebuilt, current: Rebuilt) -> pl.DataFrame:
     )
     native: pl.LazyFrame = found.to_native()
     return native.collect().cast(dict(OUTCOMES.polars_schema()))  # type: ignore[arg-type]  # a schema is a mapping
+
+
+def history_of(made: Sequence[Rebuilt], matured: Sequence[pl.DataFrame]) -> TrainingHistory:
+    """What models learn from: the months in order without a gap, and what each but the first tells about the one before.
+
+    Args:
+        made: tables of each month.
+        matured: rows of `OUTCOMES` of each month but the first.
+    """
+    snapshots = {Month.parse(month.snapshots["snapshot_month"][0]): month.snapshots for month in made if month.snapshots.height}
+    return TrainingHistory(
+        _rows(made, matured), lambda month: Deals.from_snapshot(snapshots[month].select(DEAL_COLUMNS).to_pandas(), month)
+    )
 
 
 def _rows(made: Sequence[Rebuilt], matured: Sequence[pl.DataFrame]) -> pd.DataFrame:

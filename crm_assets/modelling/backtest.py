@@ -5,9 +5,9 @@ Tashman, "Out-of-sample tests of forecasting accuracy", International Journal of
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,10 @@ from crm_assets.calendar import Month
 from crm_assets.contracts import Column, Kind, Table
 from crm_assets.errors import QualityError
 from crm_assets.modelling.baselines import AgeTable, BaseRate
-from crm_assets.modelling.metrics import mean_defined, measure, numbers_only, skill
-from crm_assets.modelling.win_model import KEY, LOST, WON, check_rows, label
+from crm_assets.modelling.metrics import Metrics, mean_defined, measure, numbers_only, skill
+from crm_assets.modelling.blend import Blend
+from crm_assets.modelling.candidate import Candidate, Fitted, Known, TrainingHistory
+from crm_assets.modelling.training_rows import KEY, LOST, WON, check_rows, label
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +35,7 @@ BACKTEST = Table(
     (
         Column("opportunity_id", Kind.STRING, "Identifier of the opportunity", required=True),
         Column("snapshot_month", Kind.STRING, "Month whose book it was in, YYYY-MM", required=True),
+        Column("candidate", Kind.STRING, "Candidate that was chosen on earlier months, and predicted", required=True),
         _probability("probability", "Probability of a win by the end of the next month"),
         _probability("base_rate_probability", "Win rate by quarter position"),
         _probability("age_table_probability", "Win rate by age and quarter position"),
@@ -40,14 +43,6 @@ BACKTEST = Table(
     ),
     key=("opportunity_id", "snapshot_month"),
 )
-
-
-class ProbabilityModel(Protocol):
-    """Anything that gives each row of a frame a probability of a win."""
-
-    def predict(self, frame: pd.DataFrame) -> NDArray[np.float64]:
-        """Probabilities in [0, 1], shape (n,)."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -78,35 +73,53 @@ class BacktestReport:
         return numbers_only(figures, "backtest_")
 
 
+MONTHS_TO_CHOOSE_ON = 3
+"""Newest test months that candidates are compared on: a quarter, so that every position in it counts once, and what a
+candidate did with less history counts no more."""
+CERTAINTY = 2.0
+"""Standard errors by which another candidate must be better than the preferred one."""
+
+
 class RollingOrigin:
     """Models by the month they were trained at, and their predictions of that month's book.
 
-    The model of month m is trained on the books of months before m whose outcomes had matured by m, that is up to the
-    book of m - 1, from the first informative month on. It is fitted once and kept, so one object serves a backfill.
+    The model of month m is trained on the deals as known at m, and on the books of months before m whose outcomes had
+    matured by m, that is up to the book of m - 1, from the first informative month on. Each candidate is fitted once a
+    month and kept, so one object serves a backfill.
+
+    Which candidate is the model of m is chosen on the past, the newest books whose outcomes had matured by m: the first
+    candidate, unless another's Brier score on them is smaller beyond noise (two standard errors of the mean difference,
+    clustered by opportunity); of several the one with the smallest.
 
     Args:
-        rows: one row per opportunity and snapshot month: `opportunity_id`, `snapshot_month`, `age_days`,
-            `next_quarter_position`, `outcome` (None where censored), and what `train` reads. It may reach beyond any
-            month asked for: later rows have no influence.
-        train: makes a model from matured rows.
+        history: rows and deals. It may reach beyond any month asked for: what came later has no influence.
+        candidates: to choose from, the preferred one first; members of a blend are fitted once for both.
         min_wins: matured wins, and as many non-wins, without which nothing is trained.
 
     Raises QualityError on an unknown outcome or a repeated row.
     """
 
-    def __init__(self, rows: pd.DataFrame, train: Callable[[pd.DataFrame], ProbabilityModel], *, min_wins: int) -> None:
-        check_rows(rows)
-        self._rows = rows.sort_values(KEY, kind="stable").reset_index(drop=True)
-        self._train = train
+    def __init__(self, history: TrainingHistory, candidates: Sequence[Candidate], *, min_wins: int) -> None:
+        check_rows(history.rows)
+        self._rows = history.rows.sort_values(KEY, kind="stable").reset_index(drop=True)
+        self._deals = history.deals
+        self._candidates = {candidate.name: candidate for candidate in candidates}
         self._min_wins = min_wins
-        self._models: dict[Month, ProbabilityModel] = {}
-        self._predictions: dict[Month, pd.DataFrame] = {}
+        self._known: dict[Month, Known] = {}
+        self._fitted: dict[tuple[str, Month], Fitted] = {}
+        self._books: dict[tuple[str, Month], NDArray[np.float64]] = {}
+        self._references: dict[Month, pd.DataFrame] = {}
         self._figures: dict[Month, dict[str, Any]] = {}
 
     @property
-    def rows(self) -> pd.DataFrame:
-        """All rows, by month and opportunity; those of months after the one asked about must not be used."""
-        return self._rows
+    def history(self) -> TrainingHistory:
+        """All rows, by month and opportunity, and the deals of each month."""
+        return TrainingHistory(self._rows, self._deals)
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        """What the model of a month is chosen from."""
+        return list(self._candidates.values())
 
     def training_rows(self, month: Month) -> pd.DataFrame:
         """The rows that a model of `month` learns from."""
@@ -114,19 +127,61 @@ class RollingOrigin:
         first = first_informative_month(matured)
         return matured.iloc[:0] if first is None else matured[matured["snapshot_month"] >= str(first)]
 
+    def known(self, month: Month) -> Known:
+        """All that a model of `month` learns from."""
+        if month not in self._known:
+            # One month at a time: the deals of all months together may be more than memory holds.
+            self._known = {month: Known(month, self.training_rows(month), self._deals(month))}
+        return self._known[month]
+
     def too_little(self, month: Month) -> str | None:
         """Why no model can be trained at `month`; None when one can."""
         return too_little_to_train(self.training_rows(month), self._min_wins)
 
-    def model_for(self, month: Month) -> ProbabilityModel:
-        """The model trained on what had matured by `month`. Raises QualityError when that is too little."""
-        if month not in self._models:
-            rows = self.training_rows(month)
-            reason = too_little_to_train(rows, self._min_wins)
+    def chosen(self, month: Month) -> str:
+        """Name of the candidate that is the model of `month`."""
+        preferred, *others = self._candidates
+        months = self.test_months(month)[-MONTHS_TO_CHOOSE_ON:]
+        if not others or not months:
+            return preferred
+        better = {name: gain for name in others if (gain := self._gain(name, preferred, months)) is not None}
+        return max(better, key=lambda name: better[name], default=preferred)
+
+    def _gain(self, name: str, over: str, months: Sequence[Month]) -> float | None:
+        """By how much a candidate's Brier score is smaller than another's; None where that may be noise."""
+        import pandas as pd
+
+        reference = pd.concat([self._reference(month)[["opportunity_id", "won"]] for month in months])
+        won = reference["won"].to_numpy()
+        one, other = (np.concatenate([self._predicted(which, month) for month in months]) for which in (name, over))
+        gain = (other - won) ** 2 - (one - won) ** 2
+        by_opportunity = np.bincount(reference["opportunity_id"].factorize()[0], gain - gain.mean())
+        error = np.sqrt(np.sum(by_opportunity**2)) / len(gain)
+        return float(gain.mean()) if gain.mean() > CERTAINTY * error else None
+
+    def model_for(self, month: Month) -> Fitted:
+        """The model trained on what was known at `month`. Raises QualityError when that is too little."""
+        return self.fitted(self.chosen(month), month)
+
+    def fitted(self, name: str, month: Month) -> Fitted:
+        """A candidate trained on what was known at `month`. Raises QualityError when that is too little."""
+        if (name, month) not in self._fitted:
+            reason = self.too_little(month)
             if reason:
                 raise QualityError(f"no model at {month}: {reason}; train at a later month")
-            self._models[month] = self._train(rows)
-        return self._models[month]
+            self._fitted[name, month] = self._fit(self._candidates[name], month)
+        return self._fitted[name, month]
+
+    def _fit(self, candidate: Candidate, month: Month) -> Fitted:
+        if isinstance(candidate, Blend):
+            members = [member for member, _ in candidate.members]
+            return candidate.of([self._member(member, month) for member in members])
+        return candidate.fit(self.known(month))
+
+    def _member(self, member: Candidate, month: Month) -> Fitted:
+        if self._candidates.get(member.name) == member:
+            return self.fitted(member.name, month)
+        return member.fit(self.known(month))
 
     def predictions(self, month: Month) -> pd.DataFrame:
         """The book of `month` as the model of `month` and the references saw it, and how it ended a month later.
@@ -134,23 +189,43 @@ class RollingOrigin:
         Rows of BACKTEST; opportunities without an outcome are left out, so the frame is empty until the outcomes of
         `month` have matured. Raises QualityError when too little had matured to train.
         """
-        if month not in self._predictions:
+        name = self.chosen(month)
+        return self._reference(month).assign(candidate=name, probability=self._predicted(name, month))[
+            BACKTEST.column_names
+        ]
+
+    def figures(self, name: str, months: Sequence[Month]) -> Metrics:
+        """How a candidate did over all rows of some test months."""
+        if not months:
+            return measure([], [])
+        won = np.concatenate([self._reference(month)["won"].to_numpy() for month in months])
+        return measure(won, np.concatenate([self._predicted(name, month) for month in months]))
+
+    def _predicted(self, name: str, month: Month) -> NDArray[np.float64]:
+        if (name, month) not in self._books:
+            self._books[name, month] = self.fitted(name, month).predict(self._book(month))
+        return self._books[name, month]
+
+    def _book(self, month: Month) -> pd.DataFrame:
+        in_book = (self._rows["snapshot_month"] == str(month)) & self._rows["outcome"].notna()
+        return self._rows[in_book].reset_index(drop=True)
+
+    def _reference(self, month: Month) -> pd.DataFrame:
+        """Keys, outcomes and the references' predictions of a book."""
+        if month not in self._references:
             import pandas as pd
 
-            model, training = self.model_for(month), self.training_rows(month)
-            in_book = (self._rows["snapshot_month"] == str(month)) & self._rows["outcome"].notna()
-            book = self._rows[in_book].reset_index(drop=True)
-            self._predictions[month] = pd.DataFrame(
+            book, training = self._book(month), self.training_rows(month)
+            self._references[month] = pd.DataFrame(
                 {
                     "opportunity_id": book["opportunity_id"],
                     "snapshot_month": book["snapshot_month"],
-                    "probability": model.predict(book),
                     "base_rate_probability": BaseRate.fit(training).predict(book),
                     "age_table_probability": AgeTable.fit(training).predict(book),
                     "won": label(book),
                 }
             )
-        return self._predictions[month].copy()
+        return self._references[month]
 
     def test_months(self, month: Month, first: Month | None = None) -> list[Month]:
         """Months from `first` on whose outcomes had matured by `month` and at which a model could be trained."""

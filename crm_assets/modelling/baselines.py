@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crm_assets.errors import QualityError
-from crm_assets.modelling.win_model import label
+from crm_assets.modelling.training_rows import label
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,6 +47,15 @@ class BaseRate:
         rates = rows["next_quarter_position"].map(self.by_position)
         return np.asarray(rates.fillna(self.overall), dtype=np.float64)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Everything `from_dict` needs, as JSON types."""
+        return {"overall": self.overall, "by_position": [[at, rate] for at, rate in self.by_position.items()]}
+
+    @classmethod
+    def from_dict(cls, parts: Mapping[str, Any]) -> Self:
+        """The rates that `to_dict` wrote."""
+        return cls(parts["overall"], {at: rate for at, rate in parts["by_position"]})
+
 
 @dataclass(frozen=True)
 class AgeTable:
@@ -81,6 +90,16 @@ class AgeTable:
         for (age, at), rate in self.cells.items():
             rates[(bins == age) & (position == at)] = rate
         return rates
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything `from_dict` needs, as JSON types."""
+        cells = [[age, at, rate] for (age, at), rate in sorted(self.cells.items())]
+        return {"base": self.base.to_dict(), "cells": cells}
+
+    @classmethod
+    def from_dict(cls, parts: Mapping[str, Any]) -> Self:
+        """The table that `to_dict` wrote."""
+        return cls(BaseRate.from_dict(parts["base"]), {(age, at): rate for age, at, rate in parts["cells"]})
 
 
 def _age_bin(rows: pd.DataFrame) -> NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crm_assets.calendar import Month
-from crm_assets.modelling.deals import Deals
+from crm_assets.modelling.deals import Deals, to_days
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,10 +34,31 @@ class Known:
     def at(self, month: Month) -> Known:
         """What of it was known at an earlier month-end, for choosing settings inside the past."""
         rows = self.rows[self.rows["snapshot_month"] < str(month)]
-        return Known(month, rows, self.deals.as_known_at(int(np.datetime64(month.end, "D").astype(np.int64))))
+        return Known(month, rows, self.deals.as_known_at(int(to_days(month.end))))
 
 
-class Fitted(Protocol):
+@dataclass(frozen=True)
+class TrainingHistory:
+    """What all models of a backtest learn from.
+
+    Attributes:
+        rows: one row per opportunity of every month's book, with `outcome` None where it is censored.
+        deals: from a month to the engaged opportunities as known at its end.
+    """
+
+    rows: pd.DataFrame
+    deals: Callable[[Month], Deals]
+
+
+class ProbabilityModel(Protocol):
+    """Anything that gives each row of a frame a probability of a win."""
+
+    def predict(self, frame: pd.DataFrame) -> NDArray[np.float64]:
+        """Probability in [0, 1] for each row of `frame`, (n,); a row's does not depend on the rows beside it."""
+        ...
+
+
+class Fitted(ProbabilityModel, Protocol):
     """A fitted candidate: P(won by the end of the month after the snapshot)."""
 
     @property
@@ -47,10 +69,6 @@ class Fitted(Protocol):
     @property
     def features(self) -> tuple[str, ...]:
         """Columns that `predict` reads; `as_of` and categories among them."""
-        ...
-
-    def predict(self, frame: pd.DataFrame) -> NDArray[np.float64]:
-        """Probability in [0, 1] for each row of `frame`, (n,); a row's does not depend on the rows beside it."""
         ...
 
     def importance(self) -> dict[str, float]:

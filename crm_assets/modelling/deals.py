@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 Days = NDArray[np.int64]
 """Days since 1970-01-01."""
+Codes = NDArray[np.int64]
 
 OPEN = -1
 """Close day of an open deal."""
@@ -33,16 +36,20 @@ class Deals:
         engaged: day of engagement, not after `as_of`.
         closed: day of close, not after `as_of`; OPEN while open.
         won: whether it was won; False while open.
-        agent, region, product: names.
+        agent, region, product: codes into the names.
+        agents, regions, products: the names, in order, among them some of no deal.
     """
 
     as_of: int
     engaged: Days
     closed: Days
     won: NDArray[np.bool_]
-    agent: NDArray[np.str_]
-    region: NDArray[np.str_]
-    product: NDArray[np.str_]
+    agent: Codes
+    region: Codes
+    product: Codes
+    agents: tuple[str, ...]
+    regions: tuple[str, ...]
+    products: tuple[str, ...]
 
     @classmethod
     def from_snapshot(cls, rows: pd.DataFrame, month: Month) -> Self:
@@ -53,16 +60,25 @@ class Deals:
                 an engage date are left out.
             month: the snapshot month.
         """
-        engaged = rows[rows["engage_date"].notna()]
+        # By what they say and not by their ids: sums of floats go by the order of deals.
+        engaged = rows.loc[rows["engage_date"].notna(), list(DEAL_COLUMNS)].sort_values(list(DEAL_COLUMNS))
         close = engaged["close_date"]
+        coded = {
+            name: np.unique(engaged[name].to_numpy(dtype=str), return_inverse=True)
+            for name in ("sales_agent", "regional_office", "product")
+        }
+        (agents, agent), (regions, region), (products, product) = coded.values()
         return cls(
             as_of=int(to_days(month.end)),
             engaged=to_days(engaged["engage_date"]),
-            closed=np.where(close.notna(), to_days(close.where(close.notna(), month.end)), OPEN),
+            closed=np.where(close.notna(), to_days(close.where(close.notna(), np.datetime64(month.end))), OPEN),
             won=np.asarray(engaged["deal_stage"] == WON, dtype=np.bool_),
-            agent=engaged["sales_agent"].to_numpy(dtype=str),
-            region=engaged["regional_office"].to_numpy(dtype=str),
-            product=engaged["product"].to_numpy(dtype=str),
+            agent=agent,
+            region=region,
+            product=product,
+            agents=tuple(agents.tolist()),
+            regions=tuple(regions.tolist()),
+            products=tuple(products.tolist()),
         )
 
     def __len__(self) -> int:
@@ -71,33 +87,27 @@ class Deals:
     @property
     def is_closed(self) -> NDArray[np.bool_]:
         """Which are closed."""
-        return self.closed != OPEN
+        return np.asarray(self.closed != OPEN, dtype=np.bool_)
+
+    @cached_property
+    def digest(self) -> bytes:
+        """SHA-256 of all of it: equal for equal deals in the same order."""
+        found = hashlib.sha256(str(self.as_of).encode())
+        found.update("\0".join((*self.agents, "", *self.regions, "", *self.products)).encode())
+        for values in (self.engaged, self.closed, self.won, self.agent, self.region, self.product):
+            found.update(np.ascontiguousarray(values).view(np.uint8).data)
+        return found.digest()
 
     def only(self, which: NDArray[np.bool_]) -> Deals:
         """The deals among `which`, (n,)."""
-        return Deals(
-            self.as_of,
-            self.engaged[which],
-            self.closed[which],
-            self.won[which],
-            self.agent[which],
-            self.region[which],
-            self.product[which],
-        )
+        columns = ("engaged", "closed", "won", "agent", "region", "product")
+        return replace(self, **{name: getattr(self, name)[which] for name in columns})
 
     def as_known_at(self, day: int) -> Deals:
         """The deals as they were known at the end of an earlier day."""
         known = self.only(self.engaged <= day)
         still_open = (known.closed == OPEN) | (known.closed > day)
-        return Deals(
-            day,
-            known.engaged,
-            np.where(still_open, OPEN, known.closed),
-            known.won & ~still_open,
-            known.agent,
-            known.region,
-            known.product,
-        )
+        return replace(known, as_of=day, closed=np.where(still_open, OPEN, known.closed), won=known.won & ~still_open)
 
 
 def to_days(dates: object) -> Days:

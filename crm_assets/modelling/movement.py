@@ -13,7 +13,6 @@ Shapley, "A value for n-person games", Contributions to the Theory of Games II, 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +23,9 @@ from crm_assets.contracts import Column, Kind, Table
 from crm_assets.errors import QualityError
 from crm_assets.features.feature import Cause
 from crm_assets.features.registry import CAUSES, FEATURE_TABLE
-from crm_assets.modelling.backtest import ProbabilityModel
-from crm_assets.modelling.win_model import FeatureMismatchError
+from crm_assets.modelling.candidate import ProbabilityModel
+from crm_assets.modelling.feature_frame import FeatureMismatchError
+from crm_assets.modelling.shapley import shapley_values
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -139,28 +139,6 @@ def changes_by_cause(
             "main_cause": main,
         }
     )
-
-
-def shapley_values(worth: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Shapley values of many games at once.
-
-    Args:
-        worth: shape (2**p, n): what each coalition of p players is worth in each of n games; coalition c holds player
-            i when bit i of c is set.
-
-    Returns:
-        Shape (p, n): each player's value. Its column sums are `worth[-1] - worth[0]` up to rounding, and a player who
-        adds nothing to any coalition has exactly 0.
-    """
-    players = worth.shape[0].bit_length() - 1
-    coalitions = np.arange(worth.shape[0])
-    values = np.zeros((players, worth.shape[1]))
-    for player in range(players):
-        for coalition in coalitions[coalitions >> player & 1 == 0]:
-            size = int(coalition).bit_count()
-            weight = math.factorial(size) * math.factorial(players - size - 1) / math.factorial(players)
-            values[player] += weight * (worth[coalition | 1 << player] - worth[coalition])
-    return values
 
 
 def _bit(player: str) -> int:

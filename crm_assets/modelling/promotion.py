@@ -10,9 +10,10 @@ import numpy as np
 from crm_assets.calendar import Month
 from crm_assets.contracts import Column, Kind, Table
 from crm_assets.errors import QualityError
-from crm_assets.modelling.backtest import ProbabilityModel, matured_by
+from crm_assets.modelling.backtest import matured_by
+from crm_assets.modelling.candidate import ProbabilityModel
 from crm_assets.modelling.metrics import measure
-from crm_assets.modelling.win_model import KEY
+from crm_assets.modelling.training_rows import KEY
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,287 +1,184 @@
-"""The win model: CatBoost on the book's features, giving the probability of a win by the end of the next month."""
+"""The win model: what is registered, loaded and scored with, whatever candidate or rung it holds."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crm_assets.errors import CrmAssetsError, QualityError
-from crm_assets.history.outcomes import OUTCOMES_ALLOWED
+from crm_assets.errors import CrmAssetsError
+from crm_assets.modelling.candidate import Fitted, Known
+from crm_assets.modelling.candidates import fitted_from_dict
+from crm_assets.modelling.cold_start import MODEL, RateTable
+from crm_assets.modelling.feature_frame import feature_frame
+from crm_assets.modelling.hazard_candidate import FittedHazard
+from crm_assets.modelling.typical import Typical
 
 if TYPE_CHECKING:
     import pandas as pd
-    from catboost import CatBoostClassifier
 
-MISSING = "missing"
-"""The category of an empty value."""
-
-KEY = ["snapshot_month", "opportunity_id"]
-"""Columns that identify a row of the book."""
-
-WON, LOST, OPEN = OUTCOMES = OUTCOMES_ALLOWED
-"""What the next snapshot can tell about a row of the book."""
-
-FACTS = "crm_assets"
-"""Key of the CatBoost file's metadata under which `WinModel.save` keeps what the model knows of itself, as JSON."""
-
-
-_OF_THE_MOMENT = ("model_guid", "train_finish_time")
-"""Metadata that CatBoost makes anew in every fit; blank, so that equal models are equal files."""
-
-
-class FeatureMismatchError(CrmAssetsError, ValueError):
-    """A frame does not hold the features that a model was trained on."""
+FORMAT = "crm_assets win model 1"
+_TEXTS = frozenset({"as_of", "sales_agent", "manager", "regional_office", "product", "series"})
 
 
 @dataclass(frozen=True)
-class TrainingParameters:
-    """What shapes a fit. Equal parameters on equal rows give equal models.
-
-    Attributes:
-        iterations: number of trees.
-        depth: splits from root to leaf.
-        learning_rate: shrinkage of each tree.
-        l2: L2 penalty of the leaf values.
-        one_hot_up_to: a category column with at most this many values is one-hot encoded, one with more gets ordered
-            target statistics, which cost about four times the time.
-        seed: seed of CatBoost's random draws.
-        threads: training threads. CatBoost's random draws depend on it, so it is fixed and not the machine's own.
-    """
-
-    iterations: int = 250
-    depth: int = 4
-    learning_rate: float = 0.05
-    l2: float = 10.0
-    one_hot_up_to: int = 64
-    seed: int = 7
-    threads: int = 1
-
-    def as_dict(self) -> dict[str, int | float]:
-        """Name -> value, in the order of the fields."""
-        return asdict(self)
-
-
 class WinModel:
-    """A fitted model of P(won by the end of the month after the snapshot).
-
-    Prokhorenkova et al., "CatBoost: unbiased boosting with categorical features", NeurIPS 2018. Log loss is a proper
-    score, so the boosted margins through the logistic function are probabilities; nothing is calibrated on top.
+    """A model of P(won by the end of the month after the snapshot), and of what else becomes of open deals.
 
     Attributes:
-        features: names of the feature columns, in the order the trees know them.
-        categorical: those of them that are categories.
-        parameters: what the fit was shaped by.
-        training: rows, wins, first and last snapshot month of the fit.
+        fitted: the candidate, or the rung of the cold-start ladder, that gives the probability of a win.
+        hazard: the cure-hazard model that gives everything else; None on the rungs below a model.
+        typical: typical deals, which reasons compare with; None on the rungs below a model.
+        training: rows, wins, first and last snapshot month, and the month of the fit.
+        contract: digest of the definitions whose rows it was trained on.
     """
 
-    def __init__(
-        self,
-        booster: CatBoostClassifier,
-        *,
-        features: Sequence[str],
-        categorical: Sequence[str],
-        parameters: TrainingParameters,
-        training: dict[str, int | str],
-        content: bytes | None = None,
-    ) -> None:
-        self._booster = booster
-        self.features = tuple(features)
-        self.categorical = tuple(categorical)
-        self.parameters = parameters
-        self.training = training
-        self._content = content
+    fitted: Fitted
+    hazard: FittedHazard | None
+    typical: Typical | None
+    training: Mapping[str, int | str]
+    contract: str
 
     @classmethod
-    def fit(
-        cls,
-        rows: pd.DataFrame,
-        features: Sequence[str],
-        categorical: Sequence[str],
-        parameters: TrainingParameters | None = None,
-    ) -> Self:
-        """Train on matured rows; neither their order nor their ids matter.
+    def of(cls, fitted: Fitted, known: Known, hazard: FittedHazard | None, *, contract: str) -> Self:
+        """The model of a month.
 
         Args:
-            rows: (n, columns) frame with `opportunity_id`, `snapshot_month`, `outcome` and the features; one row per
-                opportunity and snapshot month. Empty numbers stay empty, empty categories become `missing`.
-            features: feature columns.
-            categorical: which of them are categories; the others must be numbers or booleans.
-            parameters: defaults when None.
-
-        Raises:
-            FeatureMismatchError: a feature column is missing or is not a number.
-            QualityError: censored rows, an unknown outcome, a repeated row, infinite numbers, or wins only or none.
+            fitted: fitted to `known`.
+            known: what was known at the month-end.
+            hazard: fitted to it too; None while too few deals have closed.
+            contract: digest of the definitions.
         """
-        from catboost import CatBoostClassifier, Pool
-
-        parameters = parameters or TrainingParameters()
-        check_rows(rows)
-        censored = int(rows["outcome"].isna().sum())
-        if censored:
-            raise QualityError(f"{censored} training rows have no outcome yet: leave censored rows out of the training")
-        # By what they say and not by their ids: CatBoost's random draws go by the order of rows.
-        ordered = rows.sort_values(["snapshot_month", *features, "outcome"], kind="stable")
-        won = label(ordered)
-        if len(set(won)) < 2:
-            raise QualityError(
-                f"{len(won)} training rows hold {int(won.sum())} wins: a model needs wins and non-wins; train later"
-            )
-        booster = CatBoostClassifier(
-            iterations=parameters.iterations,
-            depth=parameters.depth,
-            learning_rate=parameters.learning_rate,
-            l2_leaf_reg=parameters.l2,
-            one_hot_max_size=parameters.one_hot_up_to,
-            random_seed=parameters.seed,
-            thread_count=parameters.threads,
-            loss_function="Logloss",
-            allow_writing_files=False,
-            logging_level="Silent",
-        )
-        booster.fit(Pool(_prepared(ordered, features, categorical), won, cat_features=list(categorical)))
+        rows = known.rows
         training: dict[str, int | str] = {
-            "rows": len(ordered),
-            "wins": int(won.sum()),
-            "first_month": str(ordered["snapshot_month"].iloc[0]),
-            "last_month": str(ordered["snapshot_month"].iloc[-1]),
+            "month": str(known.month),
+            "rows": len(rows),
+            "wins": int((rows["outcome"] == "won").sum()),
+            "first_month": str(rows["snapshot_month"].min()),
+            "last_month": str(rows["snapshot_month"].max()),
+            "deals": len(known.deals),
+            "closed_deals": int(known.deals.is_closed.sum()),
         }
-        return cls(booster, features=features, categorical=categorical, parameters=parameters, training=training)
+        typical = None if isinstance(fitted, RateTable) else Typical.of(fitted, known)
+        return cls(fitted, hazard, typical, training, contract)
+
+    @property
+    def rung(self) -> str:
+        """Rung of the cold-start ladder; `model` for a candidate."""
+        return self.fitted.rung if isinstance(self.fitted, RateTable) else MODEL
+
+    @property
+    def candidate(self) -> str:
+        """Name of the candidate, or of the rung."""
+        return self.fitted.candidate
+
+    @cached_property
+    def features(self) -> tuple[str, ...]:
+        """The columns it reads; `as_of` may be among them."""
+        more = self.hazard.features if self.hazard is not None else ()
+        return tuple(dict.fromkeys([*self.fitted.features, *more]))
+
+    @property
+    def categorical(self) -> tuple[str, ...]:
+        """Those of the features that are texts."""
+        return tuple(name for name in self.features if name in _TEXTS)
 
     def predict(self, frame: pd.DataFrame) -> NDArray[np.float64]:
-        """Probability of a win in [0, 1] for each row of `frame`, in its order; shape (n,).
+        """Probability of a win in [0, 1] for each row of `frame`, in its order; (n,).
 
         Columns that are no features are ignored. Raises FeatureMismatchError naming feature columns that are missing or
-        are not numbers, and QualityError on infinite numbers.
+        are not numbers, and QualityError on numbers that are infinite or cannot be.
         """
-        prepared = self.prepare(frame)
-        if prepared.empty:
+        if not len(frame):
             return np.empty(0)
-        return np.asarray(self._booster.predict_proba(prepared)[:, 1], dtype=np.float64)
+        return self.fitted.predict(frame)
+
+    def fates(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """What else becomes of each row's deal.
+
+        Returns:
+            Frame with `probability_lost`, of being lost by the end of the next month; `probability_abandoned`, of never
+            closing; and `expected_close_month`, see `FittedHazard.close_month`. All empty on the rungs below a model.
+
+        Losses stand to wins as in the cure-hazard model, so that both together are at most 1.
+        """
+        import pandas as pd
+
+        if self.hazard is None or not len(frame):
+            empty = pd.Series(np.nan, index=range(len(frame)), dtype="float64")
+            none = pd.Series(None, index=range(len(frame)), dtype=object)
+            return pd.DataFrame(
+                {"probability_lost": empty, "probability_abandoned": empty, "expected_close_month": none}
+            )
+        fates, won = self.hazard.fates(frame), self.predict(frame)
+        lost = np.minimum(won * (1 - fates.win_share) / fates.win_share, 1 - won)
+        return pd.DataFrame(
+            {
+                "probability_lost": lost,
+                "probability_abandoned": fates.abandoned,
+                "expected_close_month": pd.Series(self.hazard.close_month(frame), dtype=object),
+            }
+        )
 
     def prepare(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """What the trees see of `frame`: the features in order, categories as strings, everything else as float64.
+        """What the model sees of `frame`: the features in order, texts and dates as strings, all else as float64.
 
         Raises what `predict` raises.
         """
-        return _prepared(frame, self.features, self.categorical)
+        return feature_frame(frame, self.features, self.categorical)
 
     def importance(self) -> dict[str, float]:
-        """Feature -> CatBoost's PredictionValuesChange, in percent of the total, largest first."""
-        values = self._booster.get_feature_importance()
-        pairs = sorted(zip(self.features, map(float, values), strict=True), key=lambda pair: (-pair[1], pair[0]))
-        return dict(pairs)
+        """Feature -> share in percent, largest first; empty on the rungs below a model."""
+        return self.fitted.importance()
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """SHA-256 of `content`, in hexadecimal: equal fits have equal ones."""
         return hashlib.sha256(self.content).hexdigest()
 
-    @property
+    @cached_property
     def content(self) -> bytes:
-        """The model and what it knows of itself in CatBoost's own format: equal for equal fits."""
-        if self._content is None:
-            facts = {
-                "features": self.features,
-                "categorical": self.categorical,
-                "parameters": self.parameters.as_dict(),
-                "training": self.training,
-            }
-            metadata = self._booster.get_metadata()
-            metadata[FACTS] = json.dumps(facts)
-            for name in _OF_THE_MOMENT:
-                metadata[name] = ""
-            with tempfile.TemporaryDirectory() as folder:
-                file = Path(folder, "win_model.cbm")
-                self._booster.save_model(str(file), format="cbm")
-                self._content = file.read_bytes()
-        return self._content
+        """The model and what it knows of itself as JSON: equal for equal fits."""
+        parts = {
+            "format": FORMAT,
+            "fitted": self.fitted.to_dict(),
+            "hazard": None if self.hazard is None else self.hazard.to_dict(),
+            "typical": None if self.typical is None else self.typical.to_dict(),
+            "training": dict(self.training),
+            "contract": self.contract,
+        }
+        return json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()
 
     def save(self, path: Path) -> None:
-        """Write `content` to a file, `*.cbm`."""
+        """Write `content` to a file, `*.json`."""
         path.write_bytes(self.content)
 
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read what `save` wrote. Raises CrmAssetsError naming the file when it is missing or is no such model."""
-        from catboost import CatBoostClassifier, CatBoostError
-
-        if not path.is_file():
-            raise CrmAssetsError(f"no model at {path}: train and save one there")
-        booster = CatBoostClassifier()
         try:
-            booster.load_model(str(path), format="cbm")
-        except CatBoostError as error:
-            raise CrmAssetsError(f"{path} is no CatBoost model ({error}): train and save it anew") from error
-        metadata: Any = booster.get_metadata()
-        if FACTS not in metadata:
-            raise CrmAssetsError(f"{path} is a CatBoost model that WinModel.save did not write: train and save it anew")
-        facts: dict[str, Any] = json.loads(metadata[FACTS])
-        return cls(
-            booster,
-            features=facts["features"],
-            categorical=facts["categorical"],
-            parameters=TrainingParameters(**facts["parameters"]),
-            training=facts["training"],
-            # CatBoost would not write again what it has read: it leaves out some of the metadata.
-            content=path.read_bytes(),
-        )
+            parts = json.loads(path.read_bytes())
+        except FileNotFoundError as error:
+            raise CrmAssetsError(f"no model at {path}: train and save one there") from error
+        except ValueError as error:
+            raise CrmAssetsError(f"{path} is no win model ({error}): train and save it anew") from error
+        if not isinstance(parts, dict) or parts.get("format") != FORMAT:
+            raise CrmAssetsError(f"{path} is not of the format {FORMAT!r}: train and save it anew")
+        try:
+            return cls(
+                fitted=fitted_from_dict(parts["fitted"]),
+                hazard=None if parts["hazard"] is None else FittedHazard.from_dict(parts["hazard"]),
+                typical=None if parts["typical"] is None else Typical.from_dict(parts["typical"]),
+                training=parts["training"],
+                contract=parts["contract"],
+            )
+        except (KeyError, TypeError) as error:
+            raise CrmAssetsError(f"{path} is a damaged win model ({error!r}): train and save it anew") from error
 
-
-def label(rows: pd.DataFrame) -> NDArray[np.int64]:
-    """1 where the opportunity was won by the end of the month after the snapshot, 0 where it was lost or still open."""
-    return np.asarray(rows["outcome"] == WON, dtype=np.int64)
-
-
-def check_rows(rows: pd.DataFrame) -> None:
-    """Raise QualityError when an outcome is not won, lost, open or empty, or a row of the book stands there twice."""
-    outcomes = rows["outcome"]
-    unknown = sorted({str(value) for value in outcomes[~outcomes.isin(OUTCOMES) & outcomes.notna()]})
-    if unknown:
-        raise QualityError(
-            f"column outcome holds {', '.join(unknown[:5])}: allowed are {', '.join(OUTCOMES)} and empty"
-        )
-    repeated = rows.loc[rows.duplicated(KEY), KEY]
-    if len(repeated):
-        shown = ", ".join(f"{row.opportunity_id} in {row.snapshot_month}" for row in repeated.head(5).itertuples())
-        raise QualityError(f"{len(repeated)} rows repeat an opportunity within a month ({shown}): rebuild those months")
-
-
-def _prepared(frame: pd.DataFrame, features: Sequence[str], categorical: Sequence[str]) -> pd.DataFrame:
-    """The features in order: categories as strings with `missing`, everything else as float64 with NaN."""
-    import pandas as pd
-
-    missing = [name for name in features if name not in frame.columns]
-    if missing:
-        raise FeatureMismatchError(
-            f"the frame lacks the feature columns {', '.join(missing)}: rebuild the features, or train a model "
-            "on those that are there"
-        )
-    columns: dict[str, pd.Series[Any]] = {}
-    for name in features:
-        column = frame[name]
-        if name in categorical:
-            texts = column.astype(object)
-            columns[name] = texts.where(texts.notna(), MISSING).astype(str)
-            continue
-        if not pd.api.types.is_numeric_dtype(column.dtype):
-            if column.notna().any():
-                raise FeatureMismatchError(
-                    f"feature {name} holds {column.dropna().iloc[0]!r} (type {column.dtype}), not numbers: "
-                    "rebuild the features, or name it categorical"
-                )
-            # An all-empty column may have lost its type on the way; empty is all it says.
-            columns[name] = pd.Series(np.nan, index=frame.index, dtype="float64")
-            continue
-        numbers = pd.Series(column.to_numpy(dtype="float64", na_value=np.nan), index=frame.index)
-        if np.isinf(numbers).any():
-            raise QualityError(f"feature {name} holds {int(np.isinf(numbers).sum())} infinite values: mend the feature")
-        columns[name] = numbers
-    return pd.DataFrame(columns, index=frame.index)

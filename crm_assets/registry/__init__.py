@@ -1,4 +1,4 @@
-"""The model registry: versions of the win model in MLflow, and which of them is champion.
+"""The model registry: versions of the win model in MLflow, and which of them are champion and challenger.
 
 The only module that knows MLflow. It goes through `MlflowClient` and not through the functions of `mlflow` itself,
 which keep the tracking URI and the active run in global state and in the environment.
@@ -7,11 +7,13 @@ which keep the tracking URI and the active run in global state and in the enviro
 from __future__ import annotations
 
 import functools
+import io
 import os
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
@@ -30,14 +32,19 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-CHAMPION = "champion"
+CHAMPION, CHALLENGER = "champion", "challenger"
 MONTH_TAG = "month"
 SHA256_TAG = "sha256"
+WITHDRAWN_TAG = "withdrawn"
+"""Tag of a version that was rolled back: the month from whose end on it is not champion, a blank and the reason."""
 
-_MODEL_FILE = "win_model.cbm"
+_MODEL_FILE = "win_model.json"
+_CODE_FILE = "crm_assets.zip"
 _SETTING = "CRM_MLFLOW_TRACKING_URI"
 _SQLITE = "sqlite:///"
-_SERVED_PACKAGES = ("mlflow", "catboost", "pandas", "numpy")
+_SERVED_PACKAGES = ("mlflow", "narwhals", "numpy", "pandas")
+_PACKAGES_OF = {"catboost": "catboost", "lightgbm": "lightgbm", "random_forest": "lightgbm", "blend": "catboost"}
+"""Candidate -> package that it needs besides."""
 _QUIET = {
     "DO_NOT_TRACK": "true",
     "GIT_PYTHON_REFRESH": "quiet",
@@ -52,6 +59,21 @@ _QUIET = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }
 """Environment variables that MLflow and GitPython read on import; what the user has set stays."""
+
+
+@dataclass(frozen=True)
+class CandidateRun:
+    """How a candidate did that the month's model was chosen from.
+
+    Attributes:
+        name: of the candidate.
+        parameters: name -> value.
+        metrics: name -> value over the test months; None values are left out.
+    """
+
+    name: str
+    parameters: Mapping[str, object]
+    metrics: Mapping[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -121,6 +143,7 @@ class Registry:
         figures: Mapping[str, Figure],
         example: pd.DataFrame,
         tags: Mapping[str, str],
+        candidates: Sequence[CandidateRun] = (),
     ) -> ModelReference:
         """Log one run and register its model as the next version, unless a version of the month is the same model.
 
@@ -134,6 +157,7 @@ class Registry:
             figures: name -> picture, kept as `plots/name.png` of the run.
             example: rows with at least the model's features; up to 5 are kept as the input example.
             tags: of the run and of the version.
+            candidates: runs of their own below the run.
         """
         with self._failures_told("log a model version"):
             client, all_tags = self._client, {**tags, MONTH_TAG: str(month), SHA256_TAG: model.sha256}
@@ -147,6 +171,7 @@ class Registry:
             status = "FAILED"
             try:
                 self._log_run(run_id, parameters, metrics, figures)
+                self._log_candidates(run_id, experiment, month, candidates)
                 version = self._register(run_id, experiment, model, example, all_tags)
                 status = "FINISHED"
             finally:
@@ -199,24 +224,51 @@ class Registry:
 
     def champion(self) -> ModelReference | None:
         """The version that has the alias `champion`; None when there is none yet."""
+        return self._aliased(CHAMPION)
+
+    def challenger(self) -> ModelReference | None:
+        """The version that has the alias `challenger`; None when there is none."""
+        return self._aliased(CHALLENGER)
+
+    def _aliased(self, alias: str) -> ModelReference | None:
         from mlflow.exceptions import MlflowException
 
-        with self._failures_told("look up the champion"):
+        with self._failures_told(f"look up the {alias}"):
             try:
                 aliases = self._client.get_registered_model(self.model_name).aliases
             except MlflowException as error:
                 if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                     return None
                 raise
-            if CHAMPION not in aliases:
+            if alias not in aliases:
                 return None
-            version = self._client.get_model_version(self.model_name, str(aliases[CHAMPION]))
+            version = self._client.get_model_version(self.model_name, str(aliases[alias]))
         return self._reference(version)
 
     def set_champion(self, version: str) -> None:
         """Give `version` the alias `champion`, which any other version loses."""
         with self._failures_told(f"make version {version} of model {self.model_name} the champion"):
             self._client.set_registered_model_alias(self.model_name, CHAMPION, version)
+
+    def set_challenger(self, version: str | None) -> None:
+        """Give `version` the alias `challenger`, which any other version loses; nobody has it when None."""
+        with self._failures_told(f"make version {version} of model {self.model_name} the challenger"):
+            if version is not None:
+                self._client.set_registered_model_alias(self.model_name, CHALLENGER, version)
+            elif self._aliased(CHALLENGER) is not None:
+                self._client.delete_registered_model_alias(self.model_name, CHALLENGER)
+
+    def withdraw(self, version: str, month: Month, reason: str) -> None:
+        """Note that `version` is champion no more from the end of `month` on."""
+        with self._failures_told(f"withdraw version {version} of model {self.model_name}"):
+            self._client.set_model_version_tag(self.model_name, version, WITHDRAWN_TAG, f"{month} {reason}")
+
+    def withdrawn(self) -> dict[str, tuple[Month, str]]:
+        """Version -> the month from whose end on it is champion no more, and the reason."""
+        with self._failures_told("look up versions"):
+            tags = {str(version.version): version.tags.get(WITHDRAWN_TAG) for version in self._versions()}
+        parts = {version: tag.partition(" ") for version, tag in tags.items() if tag}
+        return {version: (Month.parse(month), reason) for version, (month, _, reason) in parts.items()}
 
     @functools.cached_property
     def _client(self) -> MlflowClient:
@@ -268,6 +320,20 @@ class Registry:
                     Path(folder, f"{name}.png").write_bytes(png(figure))
                 self._client.log_artifacts(run_id, folder, "plots")
 
+    def _log_candidates(
+        self, run_id: str, experiment: str, month: Month, candidates: Sequence[CandidateRun]
+    ) -> None:
+        from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+        for candidate in candidates:
+            child = self._client.create_run(
+                experiment,
+                run_name=f"{month} {candidate.name}",
+                tags={MLFLOW_PARENT_RUN_ID: run_id, MONTH_TAG: str(month), "candidate": candidate.name},
+            ).info.run_id
+            self._log_run(child, candidate.parameters, candidate.metrics, {})
+            self._client.set_terminated(child, "FINISHED")
+
     def _register(
         self, run_id: str, experiment: str, model: WinModel, example: pd.DataFrame, tags: dict[str, str]
     ) -> ModelVersion:
@@ -275,7 +341,7 @@ class Registry:
         from mlflow.exceptions import MlflowException
 
         client = self._client
-        parameters = {name: str(value) for name, value in model.parameters.as_dict().items()}
+        parameters = {"candidate": model.candidate, "rung": model.rung}
         logged = client.create_logged_model(
             experiment, name="win_model", source_run_id=run_id, tags=tags, params=parameters
         )
@@ -346,6 +412,9 @@ class ReadOnlyRegistry(Registry):
     def set_champion(self, version: str) -> None:
         """Nothing: the alias stays."""
 
+    def set_challenger(self, version: str | None) -> None:
+        """Nothing: the alias stays."""
+
 
 def _check_database(path: Path) -> None:
     """Raise RegistryError when MLflow should not touch the file, and make its folder when there is none.
@@ -368,7 +437,7 @@ def _check_database(path: Path) -> None:
 
 
 def _write_served(model: WinModel, place: Path, example: pd.DataFrame, *, run_id: str, model_id: str) -> None:
-    """Write the model as a models-from-code pyfunc folder."""
+    """Write the model as a models-from-code pyfunc folder, with the package's own code beside it."""
     import mlflow.pyfunc
     from mlflow.models import Model, ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
@@ -376,18 +445,31 @@ def _write_served(model: WinModel, place: Path, example: pd.DataFrame, *, run_id
     inputs = Schema(
         [ColSpec(DataType.string if name in model.categorical else DataType.double, name) for name in model.features]
     )
+    packages = [*_SERVED_PACKAGES, *([_PACKAGES_OF[model.candidate]] if model.candidate in _PACKAGES_OF else [])]
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, _MODEL_FILE)
+        file, code = Path(folder, _MODEL_FILE), Path(folder, _CODE_FILE)
         model.save(file)
+        code.write_bytes(_package_code())
         mlflow.pyfunc.save_model(
             place,
             mlflow_model=Model(run_id=run_id, model_id=model_id),
             python_model=str(Path(__file__).with_name("served_model.py")),
-            artifacts={"win_model": str(file)},
+            artifacts={"win_model": str(file), "code": str(code)},
             signature=ModelSignature(inputs=inputs, outputs=Schema([ColSpec(DataType.double, "probability")])),
             input_example=model.prepare(example.head(5)).reset_index(drop=True),
-            pip_requirements=[f"{package}=={installed_version(package)}" for package in _SERVED_PACKAGES],
+            pip_requirements=[f"{package}=={installed_version(package)}" for package in packages],
         )
+
+
+@functools.cache
+def _package_code() -> bytes:
+    """A zip archive of this package's source, from which Python can import it."""
+    package = Path(__file__).parents[1]
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(package.rglob("*.py")):
+            archive.writestr(zipfile.ZipInfo(file.relative_to(package.parent).as_posix()), file.read_bytes())
+    return content.getvalue()
 
 
 @functools.lru_cache(maxsize=16)
