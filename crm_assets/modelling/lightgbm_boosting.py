@@ -36,8 +36,8 @@ class LightGBM(FeatureRecipe):
         "l2": Real(0.1, 100.0, log=True),
     }
 
-    iterations: int = 100
-    leaves: int = 15
+    iterations: int = 300
+    leaves: int = 5
     learning_rate: float = 0.05
     rows_per_leaf: int = 20
     l2: float = 10.0

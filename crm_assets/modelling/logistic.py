@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from crm_assets.modelling.candidate import Known
 from crm_assets.modelling.feature_frame import feature_frame
-from crm_assets.modelling.recipe import FeatureRecipe, shares
+from crm_assets.modelling.recipe import FeatureRecipe, largest_first, shares
 from crm_assets.modelling.search_space import Real, Space, Whole
 from crm_assets.modelling.training_rows import TrainingRows
 
@@ -45,8 +45,8 @@ class Logistic(FeatureRecipe):
     name: ClassVar[str] = LOGISTIC
     space: ClassVar[Space] = {"l2": Real(0.01, 300.0, log=True), "knots": Whole(2, 8)}
 
-    l2: float = 1.0
-    knots: int = 5
+    l2: float = 0.1
+    knots: int = 7
     crossed: tuple[tuple[str, str], ...] = (("age_days", "next_quarter_position"),)
 
     def fit(self, known: Known) -> FittedLogistic:
@@ -193,7 +193,7 @@ class FittedLogistic:
             intercept=float(fitted["intercept"]),
             coefficients=tuple(map(float, fitted["coefficients"])),
             # A store may have sorted the names.
-            shares=shares(fitted["shares"]),
+            shares=largest_first(fitted["shares"]),
         )
 
 

@@ -42,10 +42,10 @@ class RandomForest(FeatureRecipe):
         "features_per_split": Real(0.2, 1.0),
     }
 
-    trees: int = 300
+    trees: int = 200
     leaves: int = 256
     rows_per_leaf: int = 20
-    features_per_split: float = 0.5
+    features_per_split: float = 0.34
     seed: int = 7
 
     def fit(self, known: Known) -> FittedTrees:

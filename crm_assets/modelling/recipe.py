@@ -43,4 +43,9 @@ def shares(values: Mapping[str, float]) -> dict[str, float]:
     """Values of at least 0 as percent of their total, largest first, equal ones by name; all 0 when the total is."""
     total = sum(values.values())
     percent = {name: 100 * value / total if total > 0 else 0.0 for name, value in values.items()}
-    return dict(sorted(percent.items(), key=lambda pair: (-pair[1], pair[0])))
+    return largest_first(percent)
+
+
+def largest_first(values: Mapping[str, float]) -> dict[str, float]:
+    """The values from the largest to the smallest, equal ones by name."""
+    return dict(sorted(values.items(), key=lambda pair: (-pair[1], pair[0])))
