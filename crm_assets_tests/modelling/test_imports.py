@@ -1,15 +1,17 @@
 import subprocess
 import sys
 
-HEAVY = ("catboost", "evidently", "matplotlib", "mlflow", "pandas", "pandera", "scipy", "sklearn")
+HEAVY = ("catboost", "evidently", "lightgbm", "matplotlib", "mlflow", "optuna", "pandas", "pandera", "scipy", "sklearn")
 MODULES = (
     "crm_assets.modelling.backtest",
     "crm_assets.modelling.baselines",
+    "crm_assets.modelling.candidates",
     "crm_assets.modelling.forecast",
     "crm_assets.modelling.metrics",
     "crm_assets.modelling.movement",
     "crm_assets.modelling.plots",
     "crm_assets.modelling.promotion",
+    "crm_assets.modelling.tuning",
     "crm_assets.modelling.win_model",
     "crm_assets.registry",
 )
