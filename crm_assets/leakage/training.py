@@ -206,8 +206,8 @@ class _LaterRows:
     """What a training gives when everything that was not known at a month is other.
 
     Outcomes of the book of that month and of later ones are drawn at random; features of later books are numbers and
-    categories that occur nowhere else, so that not even a scaler or an encoder may know them; a book is added. The deals
-    of later months were all won the day they were engaged.
+    categories that occur nowhere else, so that not even a scaler or an encoder may know them; a book is added. The
+    deals of later months were all won the day they were engaged.
     """
 
     training: Training

@@ -89,9 +89,12 @@ def history_of(made: Sequence[Rebuilt], matured: Sequence[pl.DataFrame]) -> Trai
         made: tables of each month.
         matured: rows of `OUTCOMES` of each month but the first.
     """
-    snapshots = {Month.parse(month.snapshots["snapshot_month"][0]): month.snapshots for month in made if month.snapshots.height}
+    snapshots = {
+        Month.parse(month.snapshots["snapshot_month"][0]): month.snapshots for month in made if month.snapshots.height
+    }
     return TrainingHistory(
-        _rows(made, matured), lambda month: Deals.from_snapshot(snapshots[month].select(DEAL_COLUMNS).to_pandas(), month)
+        _rows(made, matured),
+        lambda month: Deals.from_snapshot(snapshots[month].select(DEAL_COLUMNS).to_pandas(), month),
     )
 
 

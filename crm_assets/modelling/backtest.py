@@ -16,9 +16,9 @@ from crm_assets.calendar import Month
 from crm_assets.contracts import Column, Kind, Table
 from crm_assets.errors import QualityError
 from crm_assets.modelling.baselines import AgeTable, BaseRate
-from crm_assets.modelling.metrics import Metrics, mean_defined, measure, numbers_only, skill
 from crm_assets.modelling.blend import Blend
 from crm_assets.modelling.candidate import Candidate, Fitted, Known, TrainingHistory
+from crm_assets.modelling.metrics import Metrics, mean_defined, measure, numbers_only, skill
 from crm_assets.modelling.training_rows import KEY, LOST, WON, check_rows, label
 
 if TYPE_CHECKING:

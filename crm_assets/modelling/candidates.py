@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from crm_assets.errors import CrmAssetsError, SettingsError
+from crm_assets.features.registry import AS_OF, WIN_MODEL_FEATURES
+from crm_assets.modelling.blend import BLEND, Blend, FittedBlend
 from crm_assets.modelling.candidate import Candidate, Fitted
 from crm_assets.modelling.catboost_boosting import CATBOOST, CatBoost, FittedCatBoost
+from crm_assets.modelling.cold_start import RUNGS, RateTable
+from crm_assets.modelling.hazard_candidate import CURE_HAZARD, HAZARD_FEATURES, FittedHazard, HazardCandidate
 from crm_assets.modelling.lightgbm_boosting import LIGHTGBM, LightGBM
 from crm_assets.modelling.lightgbm_trees import FittedTrees
 from crm_assets.modelling.logistic import LOGISTIC, FittedLogistic, Logistic
@@ -28,11 +32,25 @@ class Entry:
     read: Callable[[Mapping[str, Any]], Fitted]
 
 
+HAZARD_WEIGHT = 0.7
+"""Weight of the cure-hazard model in the blend; the trees have the rest. Chosen on simulated businesses."""
+
+
+def blend_of_defaults(hazard: Candidate | None = None, trees: Candidate | None = None) -> Blend:
+    """The blend of the cure-hazard model and CatBoost, of default settings unless they are given."""
+    return Blend(((hazard or HazardCandidate(), HAZARD_WEIGHT), (trees or CatBoost(), 1 - HAZARD_WEIGHT)))
+
+
+MODEL_COLUMNS = tuple(dict.fromkeys((AS_OF, *WIN_MODEL_FEATURES, *HAZARD_FEATURES)))
+"""Columns of the feature table that candidates read."""
+
 CANDIDATES: Mapping[str, Entry] = {
     LOGISTIC: Entry(Logistic, FittedLogistic.from_dict),
     RANDOM_FOREST: Entry(RandomForest, FittedTrees.from_dict),
     LIGHTGBM: Entry(LightGBM, FittedTrees.from_dict),
     CATBOOST: Entry(CatBoost, FittedCatBoost.from_dict),
+    CURE_HAZARD: Entry(HazardCandidate, FittedHazard.from_dict),
+    BLEND: Entry(blend_of_defaults, FittedBlend.from_dict),
 }
 
 
@@ -48,6 +66,8 @@ def candidate_named(name: str, **given: Any) -> Candidate:
 def fitted_from_dict(content: Mapping[str, Any]) -> Fitted:
     """A fitted candidate of what its `to_dict` gave. Raises CrmAssetsError when it is none."""
     name = str(content.get("candidate"))
+    if name in RUNGS:
+        return RateTable.from_dict(content)
     if name not in CANDIDATES:
         raise CrmAssetsError(
             f"a fitted model of the candidate {name!r} cannot be read: there are {', '.join(CANDIDATES)}; train anew"

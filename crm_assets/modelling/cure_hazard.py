@@ -25,7 +25,7 @@ from crm_assets.errors import QualityError
 from crm_assets.modelling.deals import Days, Deals, to_days
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,10 @@ from crm_assets.calendar import Month
 from crm_assets.errors import QualityError
 from crm_assets.modelling.candidate import Known
 from crm_assets.modelling.cure_hazard import CureHazard, Fates, HazardParameters, Names, cohorts
-from crm_assets.modelling.deals import OPEN, Deals, to_days
+from crm_assets.modelling.deals import OPEN, Deals
 from crm_assets.modelling.feature_frame import FeatureMismatchError
 from crm_assets.modelling.recalibration import Recalibration
+from crm_assets.modelling.search_space import Real, Space
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 CURE_HAZARD = "cure_hazard"
-FEATURES = ("as_of", "age_days", "sales_agent", "regional_office", "engage_fortnight", "product")
+HAZARD_FEATURES = ("as_of", "age_days", "sales_agent", "regional_office", "engage_fortnight", "product")
 HORIZON_DAYS = 30
 """How far ahead the predictions look that it is recalibrated on: a month."""
 LONGEST_MONTHS = 24
@@ -48,6 +49,14 @@ class HazardCandidate:
     every_days: int = 7
     after_days: int = 90
 
+    space: ClassVar[Space] = {
+        "hazard_prior": Real(1.0, 50.0, log=True),
+        "abandoned_agent_prior": Real(10.0, 200.0, log=True),
+        "abandoned_cohort_prior": Real(10.0, 200.0, log=True),
+        "speed_prior": Real(50.0, 1000.0, log=True),
+        "win_prior": Real(10.0, 500.0, log=True),
+    }
+
     @property
     def name(self) -> str:
         """`cure_hazard`."""
@@ -60,6 +69,10 @@ class HazardCandidate:
             "recalibrated_every_days": self.every_days,
             "recalibrated_after_days": self.after_days,
         }
+
+    def with_values(self, values: Mapping[str, Any]) -> Self:
+        """The same recipe with other settings, each named in `space`."""
+        return replace(self, parameters_of_fit=replace(self.parameters_of_fit, **values))
 
     def fit(self, known: Known) -> FittedHazard:
         """Fit to the deals as known at the month-end. Raises QualityError when none has closed."""
@@ -107,7 +120,7 @@ class FittedHazard:
     @property
     def features(self) -> tuple[str, ...]:
         """The columns it reads."""
-        return FEATURES
+        return HAZARD_FEATURES
 
     def predict(self, frame: pd.DataFrame) -> Floats:
         """Probability of a win by the end of the next month for each row, (n,)."""
@@ -146,7 +159,7 @@ class FittedHazard:
         return [value if isinstance(value, str) else None for value in found]
 
     def _over_months(self, frame: pd.DataFrame, ahead: Any) -> Fates:
-        missing = [name for name in FEATURES if name not in frame.columns]
+        missing = [name for name in HAZARD_FEATURES if name not in frame.columns]
         if missing:
             raise FeatureMismatchError(
                 f"the frame lacks the feature columns {', '.join(missing)}: rebuild the features, or train a model on "

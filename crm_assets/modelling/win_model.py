@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -181,4 +181,3 @@ class WinModel:
             )
         except (KeyError, TypeError) as error:
             raise CrmAssetsError(f"{path} is a damaged win model ({error!r}): train and save it anew") from error
-

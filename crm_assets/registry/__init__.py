@@ -320,9 +320,7 @@ class Registry:
                     Path(folder, f"{name}.png").write_bytes(png(figure))
                 self._client.log_artifacts(run_id, folder, "plots")
 
-    def _log_candidates(
-        self, run_id: str, experiment: str, month: Month, candidates: Sequence[CandidateRun]
-    ) -> None:
+    def _log_candidates(self, run_id: str, experiment: str, month: Month, candidates: Sequence[CandidateRun]) -> None:
         from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
         for candidate in candidates:
