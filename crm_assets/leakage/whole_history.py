@@ -83,7 +83,7 @@ def _outcomes(previous: Rebuilt, current: Rebuilt) -> pl.DataFrame:
 
 
 def history_of(made: Sequence[Rebuilt], matured: Sequence[pl.DataFrame]) -> TrainingHistory:
-    """What models learn from: the months in order without a gap, and what each but the first tells about the one before.
+    """What models learn from: the months in order, and what each but the first tells about the one before.
 
     Args:
         made: tables of each month.

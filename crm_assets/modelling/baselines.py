@@ -54,7 +54,7 @@ class BaseRate:
     @classmethod
     def from_dict(cls, parts: Mapping[str, Any]) -> Self:
         """The rates that `to_dict` wrote."""
-        return cls(parts["overall"], {at: rate for at, rate in parts["by_position"]})
+        return cls(parts["overall"], dict(parts["by_position"]))
 
 
 @dataclass(frozen=True)

@@ -320,7 +320,7 @@ class _Fit:
     def _effect(self, code: Codes, abandoned: Floats, deals: NDArray[Any], prior: float, share: float) -> Floats:
         """Log-odds by which each code differs from the average, shrunk."""
         counted = np.bincount(code, abandoned, minlength=len(deals))
-        return _log_odds(np.clip((counted + prior * share) / (deals + prior), *_RATE)) - _log_odds(share)
+        return np.asarray(_log_odds(np.clip((counted + prior * share) / (deals + prior), *_RATE)) - _log_odds(share))
 
     def _wins(self) -> dict[str, Any]:
         deals, closed, prior = self.deals, self.closed, self.parameters.win_prior

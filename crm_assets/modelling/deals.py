@@ -56,8 +56,7 @@ class Deals:
         """The engaged opportunities among the rows of a month's snapshot.
 
         Args:
-            rows: `DEAL_COLUMNS` of `history.snapshots.SNAPSHOTS`, dates as `datetime.date` or `datetime64`; rows without
-                an engage date are left out.
+            rows: `DEAL_COLUMNS` of `history.snapshots.SNAPSHOTS`; rows without an engage date are left out.
             month: the snapshot month.
         """
         # By what they say and not by their ids: sums of floats go by the order of deals.

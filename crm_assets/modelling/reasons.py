@@ -195,7 +195,7 @@ def _in_words(
     return told
 
 
-def phrase(subject: Subject, row: Mapping[str, Any], typical: Typical) -> str:
+def phrase(subject: Subject, row: Mapping[Any, Any], typical: Typical) -> str:
     """What there is to say of a deal about a subject, for a salesperson.
 
     Args:
@@ -206,7 +206,7 @@ def phrase(subject: Subject, row: Mapping[str, Any], typical: Typical) -> str:
     return _PHRASES[subject](row, typical)
 
 
-def _age(row: Mapping[str, Any], typical: Typical) -> str:
+def _age(row: Mapping[Any, Any], typical: Typical) -> str:
     days = int(row["age_days"])
     if not typical.won_at_age:
         return f"engaged {_days(days)} ago"
@@ -219,7 +219,7 @@ def _age(row: Mapping[str, Any], typical: Typical) -> str:
     return f"engaged {_days(days)} ago: {100 - max(share, 0)} % of the deals that were won took longer"
 
 
-def _month(row: Mapping[str, Any], typical: Typical) -> str:
+def _month(row: Mapping[Any, Any], typical: Typical) -> str:
     position = int(row["next_quarter_position"])
     which = {1: "first", 2: "second", 3: "third"}[position]
     month = Month.of(np.datetime64(str(row[AS_OF])[:10], "D").item()).next
@@ -228,7 +228,7 @@ def _month(row: Mapping[str, Any], typical: Typical) -> str:
     return told if rate is None else f"{told}, in which {_percent(rate)} of the open deals were won"
 
 
-def _agent(row: Mapping[str, Any], typical: Typical) -> str:
+def _agent(row: Mapping[Any, Any], typical: Typical) -> str:
     name = row.get("sales_agent") or "the agent"
     share, usual = row.get("agent_share_open_138"), typical.agent_share_open
     if share is None or usual is None or np.isnan(share):
@@ -239,7 +239,7 @@ def _agent(row: Mapping[str, Any], typical: Typical) -> str:
     )
 
 
-def _cohort(row: Mapping[str, Any], typical: Typical) -> str:
+def _cohort(row: Mapping[Any, Any], typical: Typical) -> str:
     office = row.get("regional_office") or "the same office"
     share, usual = row.get("cohort_share_open"), typical.share_open_by_age.get(int(row["age_days"]) // AGE_STEP)
     if share is None or np.isnan(share):
@@ -248,11 +248,11 @@ def _cohort(row: Mapping[str, Any], typical: Typical) -> str:
     return told if usual is None else f"{told} ({_percent(usual)} is usual at this age)"
 
 
-def _product(row: Mapping[str, Any], typical: Typical) -> str:
+def _product(row: Mapping[Any, Any], typical: Typical) -> str:
     return f"the product is {row.get('product') or 'unknown'}"
 
 
-_PHRASES: Mapping[Subject, Callable[[Mapping[str, Any], Typical], str]] = {
+_PHRASES: Mapping[Subject, Callable[[Mapping[Any, Any], Typical], str]] = {
     Subject.AGE: _age,
     Subject.MONTH: _month,
     Subject.AGENT: _agent,

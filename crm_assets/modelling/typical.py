@@ -81,8 +81,8 @@ class Typical:
             rows=pd.DataFrame(parts["rows"]),
             base=parts["base"],
             won_at_age=parts["won_at_age"],
-            win_rate_before={at: rate for at, rate in parts["win_rate_before"]},
-            share_open_by_age={step: share for step, share in parts["share_open_by_age"]},
+            win_rate_before=dict(parts["win_rate_before"]),
+            share_open_by_age=dict(parts["share_open_by_age"]),
             agent_share_open=parts["agent_share_open"],
         )
 
@@ -98,7 +98,7 @@ def _representative(fitted: Fitted, rows: pd.DataFrame) -> pd.DataFrame:
         order = book.assign(score=score)[["score", *fitted.features]].sort_values(["score", *fitted.features]).index
         middles = (np.arange(PER_BOOK) + 0.5) / PER_BOOK
         taken.append(book.loc[order[(middles * len(order)).astype(int)], list(fitted.features)])
-    found = pd.concat(taken, ignore_index=True)
+    found: pd.DataFrame = pd.concat(taken, ignore_index=True)
     if "as_of" in found.columns:
         found["as_of"] = found["as_of"].astype(str).str.slice(0, 10)
     return found
@@ -107,8 +107,10 @@ def _representative(fitted: Fitted, rows: pd.DataFrame) -> pd.DataFrame:
 def _medians(rows: pd.DataFrame) -> dict[int, float]:
     if "cohort_share_open" not in rows.columns:
         return {}
-    step = (rows["age_days"] // AGE_STEP).astype(int)
-    return {int(at): float(share) for at, share in rows["cohort_share_open"].groupby(step).median().dropna().items()}
+    step = (rows["age_days"].to_numpy(dtype=np.int64) // AGE_STEP).astype(int)
+    share = rows["cohort_share_open"].to_numpy(dtype=np.float64, na_value=np.nan)
+    found = {int(at): share[(step == at) & ~np.isnan(share)] for at in np.unique(step)}
+    return {at: float(np.median(shares)) for at, shares in found.items() if len(shares)}
 
 
 def _median(rows: pd.DataFrame, name: str) -> float | None:
