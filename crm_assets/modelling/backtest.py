@@ -16,7 +16,7 @@ from crm_assets.calendar import Month
 from crm_assets.contracts import Column, Kind, Table
 from crm_assets.errors import QualityError
 from crm_assets.modelling.baselines import AgeTable, BaseRate
-from crm_assets.modelling.metrics import mean_defined, measure, numbers_only, skill
+from crm_assets.modelling.metrics import mean_defined, measure, numbers_only, skill, top_decile_lift
 from crm_assets.modelling.win_model import KEY, LOST, WON, check_rows, label
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ class BacktestReport:
     Attributes:
         month: as-of month; only outcomes that had matured by its end are in here.
         months: for each test month, oldest first: `snapshot_month`, the names of `metrics.Metrics` for the model,
-            `base_rate_brier`, `base_rate_auc`, `age_table_brier`, `age_table_auc`, and the Brier skill against both,
-            `skill_vs_base_rate` and `skill_vs_age_table`. Undefined figures are None.
+            `top_decile_lift`, `base_rate_brier`, `base_rate_auc`, `age_table_brier`, `age_table_auc`, and the Brier
+            skill against both, `skill_vs_base_rate` and `skill_vs_age_table`. Undefined figures are None.
         pooled: the same figures over all rows of the test months together; None for every figure when there are none.
         mean_auc: mean of the monthly AUCs, which unlike the pooled one takes no credit for telling months apart.
         predictions: the rows behind it, as in BACKTEST.
@@ -230,6 +230,7 @@ def _figures(predictions: pd.DataFrame) -> dict[str, Any]:
     age_table = measure(won, predictions["age_table_probability"])
     return {
         **model.as_dict(),
+        "top_decile_lift": top_decile_lift(won, predictions["probability"]),
         "base_rate_brier": base_rate.brier,
         "base_rate_auc": base_rate.auc,
         "age_table_brier": age_table.brier,
