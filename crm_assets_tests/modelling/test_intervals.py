@@ -171,20 +171,19 @@ def _moving_together(random: np.random.Generator, deals: int, months: int) -> tu
     return rows, (0.1 * 0.9 + 0.4 * 0.6) / 2
 
 
-def _share_covered(interval_of: Callable[[pd.DataFrame], Interval], expected: float, months: int) -> float:
+def _share_covered(interval_of: Callable[[pd.DataFrame, int], Interval], expected: float, months: int) -> float:
     random = np.random.default_rng(11)
     held = []
-    for _ in range(200):
-        found = interval_of(_moving_together(random, 120, months)[0])
+    for seed in range(200):
+        found = interval_of(_moving_together(random, 200, months)[0], seed)
         assert found.low is not None and found.high is not None
         held.append(found.low <= expected <= found.high)
     return float(np.mean(held))
 
 
-def _pooled_brier(rows: pd.DataFrame) -> Interval:
-    won, probability = rows["won"].astype(float), rows["probability"]
+def _pooled_brier(rows: pd.DataFrame, seed: int) -> Interval:
     # The gain over a model that is never wrong is minus the Brier score, without the cost of the other figures.
-    interval = paired_improvement(rows.assign(truth=won, probability=probability), over="truth", seed=1, resamples=200)
+    interval = paired_improvement(rows.assign(truth=rows["won"].astype(float)), over="truth", seed=seed, resamples=200)
     low, high = interval["brier"].low, interval["brier"].high
     assert low is not None and high is not None
     return Interval(None, -high, -low)
@@ -194,8 +193,8 @@ def test_about_95_of_100_intervals_hold_the_expected_brier() -> None:
     expected = _moving_together(np.random.default_rng(0), 1, 4)[1]
     assert 0.91 <= _share_covered(_pooled_brier, expected, months=4) <= 0.985
 
-    def as_if_rows_were_deals(rows: pd.DataFrame) -> Interval:
-        return _pooled_brier(rows.assign(opportunity_id=[f"B{number}" for number in range(len(rows))]))
+    def as_if_rows_were_deals(rows: pd.DataFrame, seed: int) -> Interval:
+        return _pooled_brier(rows.assign(opportunity_id=[f"B{number}" for number in range(len(rows))]), seed)
 
     assert _share_covered(as_if_rows_were_deals, expected, months=4) < 0.8
 
