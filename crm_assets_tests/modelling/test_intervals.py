@@ -42,7 +42,7 @@ def backtest(seed: int = 3, deals: int = 120) -> pd.DataFrame:
             rows.append((deal, month, probability, won))
             if won:
                 break
-    return frame(*(list(column) for column in zip(*rows, strict=True)))  # type: ignore[arg-type]
+    return frame(*(list(column) for column in zip(*rows, strict=True)))
 
 
 def repeated(rows: pd.DataFrame, counts: dict[str, int]) -> pd.DataFrame:
