@@ -110,6 +110,20 @@ class Settings(BaseSettings):
         50, ge=10, description="Matured wins (and as many non-wins) without which no model is trained."
     )
     backtest_months: int = Field(6, ge=1, description="Newest matured months that the rolling-origin backtest covers.")
+    promotion_margin: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="What the interval of a challenger's improvement in Brier score, or else in average precision, "
+        "must be above.",
+    )
+    calibration_limit: float = Field(
+        0.03,
+        ge=0,
+        le=1,
+        description="Wins per row of a month that a challenger may expect too many or too few; what chance can do is "
+        "always allowed.",
+    )
     catboost_iterations: int = Field(250, ge=10, description="Trees of the win model.")
     seed: int = Field(7, ge=0, description="Seed of training and of every sample.")
 

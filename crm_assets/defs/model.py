@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _GROUP = "model"
 MODEL_CODE = ("history", "engines", "features", "modelling")
 MODEL_SETTINGS = ("min_training_wins", "backtest_months", "catboost_iterations", "seed")
+_GATE_SETTINGS = ("promotion_margin", "calibration_limit")
 _CHAMPION = ("champion_version", "champion_sha256", "champion_month")
 
 
@@ -128,7 +129,7 @@ def _lost_model(platform: Platform, manifest: Manifest) -> str | None:
     ),
     kinds=("catboost", "mlflow"),
     code=(*MODEL_CODE, "defs/model", "registry"),
-    settings=MODEL_SETTINGS,
+    settings=(*MODEL_SETTINGS, *_GATE_SETTINGS),
     lost=_lost_model,
 )
 def win_model(inputs: Inputs, month: Month) -> Made:
@@ -202,20 +203,32 @@ def _champion_before(inputs: Inputs, month: Month) -> dict[str, str | None]:
 
 
 def _decide(inputs: Inputs, month: Month, champion: dict[str, str | None], report: BacktestReport) -> PromotionDecision:
-    from crm_assets.modelling.promotion import PromotionDecision, champion_predictions, decide
+    from crm_assets.modelling.promotion import GateLimits, champion_predictions, decide
 
     probed = inputs.history(LEAKAGE_REPORT.name, month)
     # Of earlier months too: their rows are what it learnt from.
     failed = probed.filter(pl.col("verdict") == Verdict.FAILED)
-    if failed.height:
-        return PromotionDecision(False, ("it failed the leakage gate", *faults_of(failed)), {})
+    settings, origin = inputs.settings, rolling_origin(inputs)
+    model: Any = origin.model_for(month)
     version, sha256, trained_at = (champion[name] for name in _CHAMPION)
-    if version is None or sha256 is None or trained_at is None:
-        return decide(None, report.predictions)
-    origin = rolling_origin(inputs)
-    since = Month.parse(trained_at)
-    unseen = champion_predictions(inputs.registry.load(version, sha256), origin.rows, since, month)
-    return decide(unseen, origin.pooled(origin.test_months(month, since)))
+    unseen, challenger = None, report.predictions
+    if version is not None and sha256 is not None and trained_at is not None:
+        since = Month.parse(trained_at)
+        unseen = champion_predictions(inputs.registry.load(version, sha256), origin.rows, since, month)
+        challenger = origin.pooled(origin.test_months(month, since))
+    return decide(
+        unseen,
+        challenger,
+        trained_on=", ".join(model.features),
+        current=", ".join(WIN_MODEL_FEATURES),
+        leakage_faults=faults_of(failed),
+        limits=GateLimits(
+            margin=settings.promotion_margin,
+            calibration=settings.calibration_limit,
+            months=settings.backtest_months,
+            seed=settings.seed,
+        ),
+    )
 
 
 def _log(inputs: Inputs, month: Month, report: BacktestReport, decision: PromotionDecision) -> tuple[Any, Any]:

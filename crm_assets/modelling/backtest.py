@@ -18,7 +18,7 @@ from crm_assets.errors import QualityError
 from crm_assets.modelling.baselines import AgeTable, BaseRate
 from crm_assets.modelling.blend import Blend
 from crm_assets.modelling.candidate import Candidate, Fitted, Known, TrainingHistory
-from crm_assets.modelling.metrics import Metrics, mean_defined, measure, numbers_only, skill
+from crm_assets.modelling.metrics import Metrics, mean_defined, measure, numbers_only, skill, top_decile_lift
 from crm_assets.modelling.training_rows import KEY, LOST, WON, check_rows, label
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ class BacktestReport:
     Attributes:
         month: as-of month; only outcomes that had matured by its end are in here.
         months: for each test month, oldest first: `snapshot_month`, the names of `metrics.Metrics` for the model,
-            `base_rate_brier`, `base_rate_auc`, `age_table_brier`, `age_table_auc`, and the Brier skill against both,
-            `skill_vs_base_rate` and `skill_vs_age_table`. Undefined figures are None.
+            `top_decile_lift`, `base_rate_brier`, `base_rate_auc`, `age_table_brier`, `age_table_auc`, and the Brier
+            skill against both, `skill_vs_base_rate` and `skill_vs_age_table`. Undefined figures are None.
         pooled: the same figures over all rows of the test months together; None for every figure when there are none.
         mean_auc: mean of the monthly AUCs, which unlike the pooled one takes no credit for telling months apart.
         predictions: the rows behind it, as in BACKTEST.
@@ -305,6 +305,7 @@ def _figures(predictions: pd.DataFrame) -> dict[str, Any]:
     age_table = measure(won, predictions["age_table_probability"])
     return {
         **model.as_dict(),
+        "top_decile_lift": top_decile_lift(won, predictions["probability"]),
         "base_rate_brier": base_rate.brier,
         "base_rate_auc": base_rate.auc,
         "age_table_brier": age_table.brier,

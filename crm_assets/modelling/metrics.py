@@ -93,6 +93,21 @@ def expected_calibration_error(won: ArrayLike, probability: ArrayLike) -> float 
     return float(gaps.sum() / p.size)
 
 
+def top_decile_lift(won: ArrayLike, probability: ArrayLike) -> float | None:
+    """Share of wins among the tenth of rows with the highest probability, over the share among all; None without wins.
+
+    Where equal probabilities straddle the tenth it is the mean over all orders of them. A tenth of a number of rows
+    that 10 does not divide takes its last row in part. Between 0 and 10; 1 is no better than drawing at random.
+    """
+    y, p = np.asarray(won, dtype=np.float64), np.asarray(probability, dtype=np.float64)
+    if y.sum() == 0:
+        return None
+    _, tie, rows = np.unique(-p, return_inverse=True, return_counts=True)
+    ranked = np.concatenate([[0], np.cumsum(rows)])
+    found = np.concatenate([[0], np.cumsum(np.bincount(tie, weights=y))])
+    return float(10 * np.interp(y.size / 10, ranked, found) / y.sum())
+
+
 def skill(brier: float | None, reference: float | None) -> float | None:
     """Brier skill score 1 - brier / reference: 1 is perfect, 0 as good as the reference; None where undefined."""
     if brier is None or reference is None or reference == 0:

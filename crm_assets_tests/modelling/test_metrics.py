@@ -15,6 +15,7 @@ from crm_assets.modelling.metrics import (
     measure,
     numbers_only,
     skill,
+    top_decile_lift,
 )
 
 outcomes_and_probabilities = st.lists(st.tuples(st.integers(0, 1), st.floats(0, 1)), min_size=0, max_size=40).map(
@@ -104,3 +105,26 @@ def test_a_mean_leaves_out_what_is_undefined() -> None:
 
 def test_a_tracker_gets_numbers_only() -> None:
     assert numbers_only({"a": 1, "b": None, "c": "x", "d": True, "e": 0.5}, "p_") == {"p_a": 1.0, "p_e": 0.5}
+
+
+def test_lift_is_the_share_of_wins_in_the_best_tenth_over_the_share_in_all() -> None:
+    won = [1, 0] + [0] * 17 + [1]
+    assert top_decile_lift(won, np.linspace(1, 0, 20)) == pytest.approx((1 / 2) / (2 / 20))
+    assert top_decile_lift(won, np.linspace(0, 1, 20)) == pytest.approx((1 / 2) / (2 / 20))
+    assert top_decile_lift([1] * 5, [0.5] * 5) == pytest.approx(1)
+    assert top_decile_lift([0] * 5, [0.5] * 5) is None
+    assert top_decile_lift([], []) is None
+
+
+def test_a_tenth_of_15_rows_takes_half_of_the_second() -> None:
+    assert top_decile_lift([0, 1] + [0] * 13, np.linspace(1, 0, 15)) == pytest.approx((0.5 / 1.5) / (1 / 15))
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.sampled_from([0.1, 0.2, 0.3])), min_size=20, max_size=20))
+def test_equal_probabilities_are_as_if_in_every_order(rows: list[tuple[int, float]]) -> None:
+    won, probability = np.array([row[0] for row in rows]), np.array([row[1] for row in rows])
+    last = np.sort(probability)[-2]
+    surely, maybe = won[probability > last], won[probability == last]
+    expected = surely.sum() + (2 - surely.size) * maybe.mean()
+    found = top_decile_lift(won, probability)
+    assert found == (pytest.approx(expected / 2 / won.mean()) if won.any() else None)
