@@ -7,10 +7,9 @@ from collections.abc import Callable
 import polars as pl
 
 from crm_assets.calendar import Month, month_range
-from crm_assets.defs.leakage import world_of
-from crm_assets.defs.model import training_over
+from crm_assets.defs.leakage import probed_columns, world_of
+from crm_assets.defs.training import training_over
 from crm_assets.errors import SourceError
-from crm_assets.features.registry import WIN_MODEL_FEATURES
 from crm_assets.leakage.finding import Verdict, faults_of, report
 from crm_assets.leakage.whole_history import history_findings
 from crm_assets.settings import Settings
@@ -35,8 +34,8 @@ def audit(settings: Settings, wanted: list[Month] | None, progress: Callable[[Mo
     months = month_range(held[0], held[-1]) if wanted is None else wanted
     findings = history_findings(
         [world_of(source, settings, month) for month in months],
-        lambda rows: training_over(settings, rows),
-        features=WIN_MODEL_FEATURES,
+        lambda history: training_over(settings, history),
+        features=probed_columns(),
         seed=settings.seed,
         understood=settings.understood,
         progress=progress,

@@ -124,6 +124,18 @@ class Settings(BaseSettings):
         description="Wins per row of a month that a challenger may expect too many or too few; what chance can do is "
         "always allowed.",
     )
+    candidates: str = Field(
+        "blend,cure_hazard,catboost",
+        description="Candidate models, with commas in between, the preferred one first: `blend`, `cure_hazard`, "
+        "`catboost`, `lightgbm`, `random_forest`, `logistic`. Another than the first is taken where it did better.",
+        pattern=r"^[a-z_]+( *, *[a-z_]+)*$",
+    )
+    tuning_seconds: float = Field(
+        0,
+        ge=0,
+        description="Time to tune each candidate in each month, in seconds; 0 leaves their settings as they are.",
+    )
+    tuning_trials: int = Field(30, ge=1, description="Most settings that are tried in tuning a candidate.")
     catboost_iterations: int = Field(250, ge=10, description="Trees of the win model.")
     seed: int = Field(7, ge=0, description="Seed of training and of every sample.")
 
@@ -152,6 +164,11 @@ class Settings(BaseSettings):
     def understood(self) -> frozenset[str]:
         """The names in `CRM_UNDERSTOOD_FEATURES`."""
         return frozenset(name.strip() for name in self.understood_features.split(",") if name.strip())
+
+    @property
+    def candidate_names(self) -> list[str]:
+        """The names in `CRM_CANDIDATES`, each once."""
+        return list(dict.fromkeys(name.strip() for name in self.candidates.split(",")))
 
     @property
     def dataset_name(self) -> str:

@@ -12,7 +12,7 @@ from crm_assets.defs.feature_table import FEATURE_ASSETS
 from crm_assets.defs.history import HISTORY_ASSETS
 from crm_assets.defs.inputs import Inputs
 from crm_assets.defs.leakage import LEAKAGE_ASSETS
-from crm_assets.defs.model import backtest_predictions, win_model
+from crm_assets.defs.model import backtest_predictions, promotion_checks, win_model
 from crm_assets.defs.monitoring import MONITORING_ASSETS
 from crm_assets.defs.monthly import Made, MonthlyAsset
 from crm_assets.defs.partitions import partition_mapping
@@ -29,6 +29,7 @@ ASSETS: tuple[MonthlyAsset, ...] = (
     backtest_predictions,
     *LEAKAGE_ASSETS,
     win_model,
+    promotion_checks,
     *SCORING_ASSETS,
     *MONITORING_ASSETS,
 )

@@ -18,6 +18,7 @@ from crm_assets.settings import Settings
 if TYPE_CHECKING:
     from crm_assets.defs.platform import Platform
     from crm_assets.engines import Engine
+    from crm_assets.lake.lake import DocumentSuffix
     from crm_assets.registry import Registry
     from crm_assets.sources import Source
 
@@ -121,6 +122,11 @@ class Inputs:
         """One month of an asset, read: all columns, or those named."""
         return pl.read_parquet(self._path(asset, month), columns=None if columns is None else list(columns))
 
+    def document(self, asset: str, month: Month, suffix: DocumentSuffix) -> bytes:
+        """What an asset stored beside its table of a month."""
+        self._check(asset, month)
+        return self._platform.lake.document(asset, month, suffix)
+
     def history(self, asset: str, month: Month, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """The months of an asset up to `month`, as far back as declared, one below the other.
 
@@ -136,6 +142,12 @@ class Inputs:
         influence is probed by the leakage gate, and by training the models that become champion once more without them.
         """
         return self._concatenated(asset, self.last_month, columns)
+
+    def run_frame(self, asset: str, month: Month, columns: Sequence[str]) -> pl.DataFrame:
+        """One month of an asset, not later than the newest that the run makes; like `run_history`, for a training."""
+        if month not in self.months(asset, self.last_month):
+            raise LookupError(f"{self._asset.name} of {self._month} reads {asset} of {month}, which is not there")
+        return pl.read_parquet(self._platform.lake.table_path(asset, month), columns=list(columns))
 
     def _concatenated(self, asset: str, month: Month, columns: Sequence[str] | None) -> pl.DataFrame:
         months = self.months(asset, month)

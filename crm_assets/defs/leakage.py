@@ -10,12 +10,13 @@ import polars as pl
 from crm_assets.calendar import Month
 from crm_assets.contracts import SALES_PIPELINE
 from crm_assets.defs.inputs import Inputs
-from crm_assets.defs.model import MODEL_CODE, MODEL_SETTINGS, rolling_origin, training_over
 from crm_assets.defs.monthly import SOURCE, Made, Needs, history_of, month_before, monthly_asset
+from crm_assets.defs.training import TRAINING_CODE, TRAINING_SETTINGS, rolling_origin, training_over
 from crm_assets.errors import LakeError
-from crm_assets.features.registry import FEATURE_TABLE, WIN_MODEL_FEATURES
+from crm_assets.features.registry import AS_OF, FEATURE_TABLE
 from crm_assets.history.closings import DAILY_CLOSINGS
 from crm_assets.history.outcomes import OUTCOMES
+from crm_assets.history.snapshots import SNAPSHOTS
 from crm_assets.leakage.finding import LEAKAGE_REPORT, Finding, Probe, Verdict, faults_of, report, worst
 
 if TYPE_CHECKING:
@@ -65,12 +66,13 @@ def probed_features(platform: Platform, month: Month) -> list[Finding]:
     needs=(
         history_of(FEATURE_TABLE.name),
         history_of(OUTCOMES.name),
+        history_of(SNAPSHOTS.name),
         month_before(DAILY_CLOSINGS.name),
         Needs(_RAW),
     ),
     kinds=("parquet",),
-    code=(*MODEL_CODE, "leakage", "defs/leakage"),
-    settings=(*MODEL_SETTINGS, "understood_features"),
+    code=(*TRAINING_CODE, "leakage", "defs/leakage"),
+    settings=(*TRAINING_SETTINGS, "understood_features"),
     probes_source=True,
 )
 def leakage_report(inputs: Inputs, month: Month) -> Made:
@@ -135,21 +137,28 @@ def _by_outcome(inputs: Inputs, month: Month) -> list[Finding]:
     )
 
 
+def probed_columns() -> list[str]:
+    """Columns of later rows that the probes of the training change."""
+    from crm_assets.modelling.candidates import MODEL_COLUMNS
+
+    return [name for name in MODEL_COLUMNS if name != AS_OF]
+
+
 def _of_training(inputs: Inputs, month: Month) -> list[Finding]:
     from crm_assets.leakage.training import training_findings
 
     origin = rolling_origin(inputs)
     # What a training reads does not depend on how many trees it grows of it.
     few = min(PROBED_TREES, inputs.settings.catboost_iterations)
-    settings = inputs.settings.model_copy(update={"catboost_iterations": few})
-    probed = inputs.shared("probed training", origin, lambda: training_over(settings, origin.rows))
+    settings = inputs.settings.model_copy(update={"catboost_iterations": few, "tuning_seconds": 0})
+    probed = inputs.shared("probed training", origin, lambda: training_over(settings, origin.history))
     return training_findings(
         probed,
-        lambda rows: training_over(settings, rows),
-        origin.rows,
+        lambda history: training_over(settings, history),
+        origin.history,
         inputs.history(OUTCOMES.name, month).to_pandas(),
         month,
-        features=WIN_MODEL_FEATURES,
+        features=probed_columns(),
         seed=inputs.settings.seed,
     )
 

@@ -1,4 +1,4 @@
-"""The model: its rolling-origin backtest, the month's model and whether it becomes champion."""
+"""The model: its rolling-origin backtest, the month's model, and whether it becomes champion."""
 
 from __future__ import annotations
 
@@ -10,92 +10,56 @@ import polars as pl
 
 from crm_assets.calendar import Month
 from crm_assets.defs.inputs import Inputs
-from crm_assets.defs.monthly import Made, Needs, history_of, month_before, monthly_asset
+from crm_assets.defs.monthly import HISTORY_MONTHS, Made, Needs, history_of, monthly_asset
+from crm_assets.defs.training import (
+    TRAINING_CODE,
+    TRAINING_SETTINGS,
+    contract,
+    known_history,
+    model_of,
+    month_model,
+    rolling_origin,
+)
 from crm_assets.errors import LeakageError
-from crm_assets.features.registry import CATEGORICAL, FEATURE_TABLE, WIN_MODEL_FEATURES
+from crm_assets.features.registry import FEATURE_TABLE
 from crm_assets.history.outcomes import OUTCOMES
+from crm_assets.history.snapshots import SNAPSHOTS
 from crm_assets.leakage.finding import LEAKAGE_REPORT, Verdict, faults_of
 from crm_assets.modelling.backtest import BACKTEST
-from crm_assets.modelling.promotion import FIGURES, WIN_MODEL
+from crm_assets.modelling.cold_start import MODEL, RUNGS, WORDS
+from crm_assets.modelling.promotion import (
+    DECISION,
+    FAILED,
+    FIGURES,
+    NOT_APPLICABLE,
+    PROMOTION_CHECKS,
+    WIN_MODEL,
+    WITH_INTERVALS,
+)
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from crm_assets.defs.platform import Platform
     from crm_assets.lake import Manifest
     from crm_assets.modelling.backtest import BacktestReport, RollingOrigin
     from crm_assets.modelling.promotion import PromotionDecision
-    from crm_assets.modelling.win_model import TrainingParameters
-    from crm_assets.registry import ModelReference
-    from crm_assets.settings import Settings
+    from crm_assets.modelling.win_model import WinModel
+    from crm_assets.registry import CandidateRun, ModelReference
 
 _GROUP = "model"
-MODEL_CODE = ("history", "engines", "features", "modelling")
-MODEL_SETTINGS = ("min_training_wins", "backtest_months", "catboost_iterations", "seed")
-_GATE_SETTINGS = ("promotion_margin", "calibration_limit")
-_CHAMPION = ("champion_version", "champion_sha256", "champion_month")
-
-
-_KEYS = ("opportunity_id", "snapshot_month")
-
-
-def known_rows(inputs: Inputs, month: Month) -> pd.DataFrame:
-    """Features up to `month` with the outcomes that had matured by then, and nothing later."""
-    features = inputs.history(FEATURE_TABLE.name, month, [*_KEYS, *WIN_MODEL_FEATURES])
-    return _with_outcomes(features, inputs.history(OUTCOMES.name, month, [*_KEYS, "outcome"]))
-
-
-def _with_outcomes(features: pl.DataFrame, outcomes: pl.DataFrame) -> pd.DataFrame:
-    return features.join(outcomes, on=_KEYS, how="left", maintain_order="left").to_pandas()
-
-
-def training_parameters(settings: Settings) -> TrainingParameters:
-    """What the settings say about training."""
-    from crm_assets.modelling.win_model import TrainingParameters
-
-    return TrainingParameters(iterations=settings.catboost_iterations, seed=settings.seed)
-
-
-def rolling_origin(inputs: Inputs) -> RollingOrigin:
-    """The run's rolling-origin backtest; the steps of a run share it, so that each month is fitted once."""
-    last = inputs.last_month
-    made_from = tuple(
-        inputs.fingerprint(name, month)
-        for name in (FEATURE_TABLE.name, OUTCOMES.name)
-        for month in inputs.months(name, last)
-    )
-
-    key = (made_from, training_parameters(inputs.settings), inputs.settings.min_training_wins)
-
-    def make() -> RollingOrigin:
-        features = inputs.run_history(FEATURE_TABLE.name, [*_KEYS, *WIN_MODEL_FEATURES])
-        outcomes = inputs.run_history(OUTCOMES.name, [*_KEYS, "outcome"])
-        return training_over(inputs.settings, _with_outcomes(features, outcomes))
-
-    return inputs.shared("rolling origin", key, make)
-
-
-def training_over(settings: Settings, rows: pd.DataFrame) -> RollingOrigin:
-    """The rolling-origin training of the win model over these rows."""
-    from crm_assets.modelling.backtest import RollingOrigin
-    from crm_assets.modelling.win_model import WinModel
-
-    parameters = training_parameters(settings)
-    categories = [name for name in WIN_MODEL_FEATURES if name in CATEGORICAL]
-    return RollingOrigin(
-        rows,
-        lambda matured: WinModel.fit(matured, WIN_MODEL_FEATURES, categories, parameters),
-        min_wins=settings.min_training_wins,
-    )
+_CHAMPION = ("champion_version", "champion_sha256", "champion_month", "champion_rung")
+_LEARNT_FROM = (history_of(FEATURE_TABLE.name), history_of(OUTCOMES.name), history_of(SNAPSHOTS.name))
+_CHAMPIONS_BEFORE = Needs(WIN_MODEL.name, -HISTORY_MONTHS, -1)
+STORED_RESAMPLES = 200
+"""Resamples of the intervals that are stored every month; they say what there is to say, in a fifth of the time."""
 
 
 @monthly_asset(
     BACKTEST,
     group=_GROUP,
-    needs=(history_of(FEATURE_TABLE.name), history_of(OUTCOMES.name)),
+    needs=_LEARNT_FROM,
     kinds=("catboost",),
-    code=(*MODEL_CODE, "defs/model"),
-    settings=MODEL_SETTINGS,
+    code=(*TRAINING_CODE, "defs/model"),
+    settings=TRAINING_SETTINGS,
 )
 def backtest_predictions(inputs: Inputs, month: Month) -> Made:
     """Each of the newest matured months predicted by the model that could have been trained before it."""
@@ -106,80 +70,210 @@ def backtest_predictions(inputs: Inputs, month: Month) -> Made:
     return Made(nw.from_native(pl.from_pandas(predictions).lazy()), notes=report.as_metrics())
 
 
-def _lost_model(platform: Platform, manifest: Manifest) -> str | None:
-    """Why the model of a stored month cannot be used any more; None while the registry has it, or none was trained."""
-    version, sha256 = manifest.notes.get("model_version"), manifest.notes.get("model_sha256")
-    if (
-        version is None
-        or platform.shared("model versions", None, platform.registry.versions).get(str(version)) == sha256
-    ):
+def _rolled_back(platform: Platform, manifest: Manifest) -> str | None:
+    """Why the decision of a stored month does not hold any more; None while it does."""
+    for name in ("model_sha256", "champion_sha256"):
+        sha256 = manifest.notes.get(name)
+        promoted = name != "model_sha256" or manifest.notes.get("promoted")
+        found = _withdrawal(platform, Month.parse(manifest.month), sha256) if sha256 and promoted else None
+        if found is not None:
+            return f"its champion was rolled back: {found}"
+    return None
+
+
+def _withdrawal(parts: Platform | Inputs, month: Month, sha256: object) -> str | None:
+    """Why the model of a content hash is not to be champion at the end of `month`; None when it may be."""
+    withdrawn = parts.shared("withdrawn versions", None, parts.registry.withdrawn)
+    if not withdrawn:
         return None
-    return f"version {version} is not in the model store {platform.registry.tracking_uri}"
+    versions = parts.registry.versions()
+    for version, (since, reason) in withdrawn.items():
+        if versions.get(version) == sha256 and since <= month:
+            return f"{reason} (version {version}, from {since} on)"
+    return None
+
+
+def _decide(inputs: Inputs, month: Month, model: WinModel, champion: dict[str, str | None]) -> PromotionDecision:
+    """What the promotion gate says of the month's model."""
+    from crm_assets.modelling.promotion import GateLimits, champion_predictions, decide
+
+    origin, settings = rolling_origin(inputs), inputs.settings
+    # Of earlier months too: their rows are what it learnt from.
+    failed = inputs.history(LEAKAGE_REPORT.name, month).filter(pl.col("verdict") == Verdict.FAILED)
+    rows = origin.history.rows
+    unseen, challenger = None, origin.report(month, settings.backtest_months).predictions
+    if champion["champion_version"] is not None:
+        since = Month.parse(str(champion["champion_month"]))
+        loaded = inputs.registry.load(str(champion["champion_version"]), str(champion["champion_sha256"]))
+        unseen = champion_predictions(loaded, rows, since, month)
+        challenger = origin.pooled(origin.test_months(month, since))
+    return decide(
+        unseen,
+        challenger,
+        trained_on=model.contract,
+        current=contract(),
+        leakage_faults=faults_of(failed),
+        withdrawn=_withdrawal(inputs, month, model.sha256),
+        segments=rows,
+        limits=GateLimits(
+            margin=settings.promotion_margin,
+            calibration=settings.calibration_limit,
+            months=settings.backtest_months,
+            seed=settings.seed,
+        ),
+    )
+
+
+def _lost_model(platform: Platform, manifest: Manifest) -> str | None:
+    """Why the models of a stored month cannot be used any more; None while they can, or none was trained."""
+    versions = platform.shared("model versions", None, platform.registry.versions)
+    for kind in ("model", "champion"):
+        version, sha256 = manifest.notes.get(f"{kind}_version"), manifest.notes.get(f"{kind}_sha256")
+        if version is not None and versions.get(str(version)) != sha256:
+            return f"version {version} is not in the model store {platform.registry.tracking_uri}"
+    return _rolled_back(platform, manifest)
 
 
 @monthly_asset(
     WIN_MODEL,
     group=_GROUP,
-    needs=(
-        history_of(FEATURE_TABLE.name),
-        history_of(OUTCOMES.name),
-        Needs(BACKTEST.name),
-        history_of(LEAKAGE_REPORT.name),
-        month_before("win_model"),
-    ),
+    needs=(*_LEARNT_FROM, Needs(BACKTEST.name), history_of(LEAKAGE_REPORT.name), _CHAMPIONS_BEFORE),
     kinds=("catboost", "mlflow"),
-    code=(*MODEL_CODE, "defs/model", "registry"),
-    settings=(*MODEL_SETTINGS, *_GATE_SETTINGS),
+    code=(*TRAINING_CODE, "defs/model", "registry"),
+    settings=(*TRAINING_SETTINGS, "promotion_margin", "calibration_limit"),
     lost=_lost_model,
 )
 def win_model(inputs: Inputs, month: Month) -> Made:
     """The model trained on what had matured by the month-end, and the champion from then on.
 
-    It becomes champion when it passed the leakage gate and does better than the champion before it on rows that
-    neither had seen.
+    It becomes champion when it passes the promotion gate: it must have passed the leakage gate, be better than the
+    champion beyond noise on rows that neither had seen, be calibrated in every month and be worse in no region, product
+    or agent. While no model has passed, the best rung of the cold-start ladder is champion, a table of win rates.
     """
     origin = rolling_origin(inputs)
     champion = _champion_before(inputs, month)
-    row: dict[str, Any] = {"snapshot_month": str(month), "promoted": False, "test_months": 0, **champion}
+    row: dict[str, Any] = {"snapshot_month": str(month), "promoted": False, "test_months": 0}
+    notes: dict[str, Any] = {}
+    plots: dict[str, bytes] = {}
     too_little = origin.too_little(month)
     if too_little:
         row |= {"status": "not trained", "reason": too_little}
-        return Made(_one_row(row), notes=_notes(row))
-    report = origin.report(month, inputs.settings.backtest_months)
-    decision = _decide(inputs, month, champion, report)
-    reference, plots = _log(inputs, month, report, decision)
-    if decision.promoted:
-        _confirm(inputs, month, reference)
-        champion = dict(zip(_CHAMPION, (reference.version, reference.sha256, str(month)), strict=True))
-    if champion["champion_version"]:
-        _point_alias(inputs, month, champion["champion_version"])
-    trained_on = origin.training_rows(month)
-    row |= {
-        **champion,
+        checks = pl.DataFrame([_not_trained(month, too_little)], schema=PROMOTION_CHECKS.polars_schema())
+    else:
+        report = origin.report(month, inputs.settings.backtest_months)
+        model = month_model(inputs, month)
+        decision = _decide(inputs, month, model, champion)
+        reference, plots = _log(inputs, month, model, report, decision)
+        if decision.promoted:
+            _confirm(inputs, month, model)
+            champion = _as_champion(reference, model)
+        row |= _trained(model, reference, report, decision)
+        notes["run_id"] = reference.run_id
+        checks = pl.from_pandas(
+            decision.as_table(month, reference.version), schema_overrides=dict(PROMOTION_CHECKS.polars_schema())
+        )
+    if champion["champion_rung"] != MODEL:
+        champion, told = _best_rung(inputs, month, champion)
+        row["reason"] = f"{row['reason']}; {told}"
+    row |= champion
+    _point_aliases(inputs, month, row)
+    return Made(
+        _one_row(row),
+        notes={**_notes(row), **notes},
+        documents={"json": checks.write_json().encode()},
+        plots=plots,
+        shown={"promotion": checks.select("check", "verdict", "detail")},
+    )
+
+
+def _not_trained(month: Month, reason: str) -> dict[str, Any]:
+    row = dict.fromkeys(PROMOTION_CHECKS.column_names)
+    told = f"no model was trained: {reason}"
+    return row | {"snapshot_month": str(month), "check": DECISION, "verdict": NOT_APPLICABLE, "detail": told}
+
+
+@monthly_asset(
+    PROMOTION_CHECKS,
+    group=_GROUP,
+    needs=(Needs(WIN_MODEL.name),),
+    kinds=("parquet",),
+    code=("modelling", "defs/model"),
+)
+def promotion_checks(inputs: Inputs, month: Month) -> Made:
+    """Every reason for or against the month's model becoming champion, as the promotion gate gave them."""
+    checks = pl.read_json(inputs.document(WIN_MODEL.name, month, "json"), schema=PROMOTION_CHECKS.polars_schema())
+    failed = checks.filter(pl.col("verdict") == FAILED)["check"].to_list()
+    return Made(nw.from_native(checks.lazy()), notes={"checks": checks.height, "failed": failed})
+
+
+def _trained(
+    model: WinModel, reference: ModelReference, report: BacktestReport, decision: PromotionDecision
+) -> dict[str, Any]:
+    from crm_assets.modelling.intervals import bootstrapped
+
+    row = {
         "status": "trained",
         "reason": "; ".join(decision.reasons),
+        "candidate": model.candidate,
         "model_version": reference.version,
         "model_sha256": reference.sha256,
         "promoted": decision.promoted,
-        "training_rows": len(trained_on),
-        "training_wins": int((trained_on["outcome"] == "won").sum()),
+        "training_rows": model.training["rows"],
+        "training_wins": model.training["wins"],
         "test_months": len(report.months),
         **{name: report.pooled.get(name) for name in FIGURES if name != "mean_auc"},
         "mean_auc": report.mean_auc,
     }
-    return Made(_one_row(row), notes={**_notes(row), "run_id": reference.run_id}, plots=plots)
+    if report.reason is None:
+        found = bootstrapped(report.predictions, seed=0, resamples=STORED_RESAMPLES).pooled
+        for name in WITH_INTERVALS:
+            row |= {f"{name}_low": found[name].low, f"{name}_high": found[name].high}
+    return row
 
 
-def _confirm(inputs: Inputs, month: Month, registered: ModelReference) -> None:
-    """Train once more on the rows known at `month` alone; raise LeakageError unless that is the registered model."""
+def _best_rung(inputs: Inputs, month: Month, champion: dict[str, str | None]) -> tuple[dict[str, str | None], str]:
+    """The champion while no model is, and why: the best rung of the ladder, or the one before where there is none."""
+    from crm_assets.modelling.cold_start import best_rung
     from crm_assets.modelling.win_model import WinModel
 
-    alone = training_over(inputs.settings, known_rows(inputs, month)).model_for(month)
-    if not isinstance(alone, WinModel) or alone.sha256 != registered.sha256:
+    origin = rolling_origin(inputs)
+    rung = best_rung(origin.training_rows(month))
+    if rung is None:
+        return champion, "no deal has closed in a month that has matured, so nothing can be scored"
+    before = champion["champion_rung"]
+    if before is not None and RUNGS.index(before) > RUNGS.index(rung.rung):
+        return champion, f"the {WORDS[before]} stays champion"
+    model = WinModel.of(rung, origin.known(month), None, contract=contract())
+    reference = inputs.registry.log_version(
+        model,
+        month=month,
+        parameters={"candidate": rung.rung},
+        metrics={},
+        figures={},
+        example=origin.training_rows(month).head(5),
+        tags={"promoted": "true", "decision": "no model has passed the promotion gate yet", "rung": rung.rung},
+    )
+    return _as_champion(reference, model), f"until a model passes the gate, the {WORDS[rung.rung]} is champion"
+
+
+def _as_champion(reference: ModelReference, model: WinModel) -> dict[str, str | None]:
+    return dict(
+        zip(_CHAMPION, (reference.version, reference.sha256, str(model.training["month"]), model.rung), strict=True)
+    )
+
+
+def _confirm(inputs: Inputs, month: Month, registered: WinModel) -> None:
+    """Train once more on what was known at `month` alone; raise LeakageError unless that is the registered model."""
+    from crm_assets.modelling.backtest import RollingOrigin
+    from crm_assets.modelling.tuned_candidate import settled
+
+    candidates = [settled(candidate, month) for candidate in rolling_origin(inputs).candidates]
+    alone = RollingOrigin(known_history(inputs, month), candidates, min_wins=inputs.settings.min_training_wins)
+    if model_of(alone, month, registered.candidate).sha256 != registered.sha256:
         raise LeakageError(
-            f"version {registered.version} of {registered.name}, registered for {month}, is not the model that the "
-            f"rows known at the end of {month} give: something else had a hand in its training. It does not become "
-            "champion; look at training_over and what it calls in crm_assets/defs/model.py"
+            f"the model of {month} ({registered.candidate}) is not the one that what was known at the end of {month} "
+            "gives: something else had a hand in its training. It does not become champion; look at rolling_origin "
+            "and what it calls in crm_assets/defs/training.py"
         )
 
 
@@ -194,58 +288,37 @@ def _one_row(row: dict[str, Any]) -> nw.LazyFrame[Any]:
 
 
 def _champion_before(inputs: Inputs, month: Month) -> dict[str, str | None]:
-    """Version, content hash and month of the champion before `month`'s decision, None where there is none."""
-    before = inputs.months(WIN_MODEL.name, month.previous)
-    if not before:
-        return dict.fromkeys(_CHAMPION)
-    previous = inputs.frame(WIN_MODEL.name, before[-1]).row(0, named=True)
-    return {name: previous[name] for name in _CHAMPION}
+    """Version, content hash, month and rung of the champion before `month`'s decision, None where there is none.
+
+    One that was rolled back by then does not count: the last one before it does.
+    """
+    for earlier in reversed(inputs.months(WIN_MODEL.name, month.previous)):
+        previous = inputs.frame(WIN_MODEL.name, earlier).row(0, named=True)
+        sha256 = previous["champion_sha256"]
+        if sha256 is None:
+            break
+        if _withdrawal(inputs, month, sha256) is None:
+            return {name: previous[name] for name in _CHAMPION}
+    return dict.fromkeys(_CHAMPION)
 
 
-def _decide(inputs: Inputs, month: Month, champion: dict[str, str | None], report: BacktestReport) -> PromotionDecision:
-    from crm_assets.modelling.promotion import GateLimits, champion_predictions, decide
-
-    probed = inputs.history(LEAKAGE_REPORT.name, month)
-    # Of earlier months too: their rows are what it learnt from.
-    failed = probed.filter(pl.col("verdict") == Verdict.FAILED)
-    settings, origin = inputs.settings, rolling_origin(inputs)
-    model: Any = origin.model_for(month)
-    version, sha256, trained_at = (champion[name] for name in _CHAMPION)
-    unseen, challenger = None, report.predictions
-    if version is not None and sha256 is not None and trained_at is not None:
-        since = Month.parse(trained_at)
-        unseen = champion_predictions(inputs.registry.load(version, sha256), origin.rows, since, month)
-        challenger = origin.pooled(origin.test_months(month, since))
-    return decide(
-        unseen,
-        challenger,
-        trained_on=", ".join(model.features),
-        current=", ".join(WIN_MODEL_FEATURES),
-        leakage_faults=faults_of(failed),
-        limits=GateLimits(
-            margin=settings.promotion_margin,
-            calibration=settings.calibration_limit,
-            months=settings.backtest_months,
-            seed=settings.seed,
-        ),
-    )
-
-
-def _log(inputs: Inputs, month: Month, report: BacktestReport, decision: PromotionDecision) -> tuple[Any, Any]:
+def _log(
+    inputs: Inputs, month: Month, model: WinModel, report: BacktestReport, decision: PromotionDecision
+) -> tuple[ModelReference, dict[str, bytes]]:
     """Log the month's model to the registry; returns its reference and the plots as PNG by title."""
     from crm_assets.modelling import plots
 
     origin = rolling_origin(inputs)
-    model: Any = origin.model_for(month)
     figures = {"feature_importance": plots.feature_importance(model.importance())}
     if report.reason is None:
         won, probability = report.predictions["won"], report.predictions["probability"]
         figures["reliability"] = plots.reliability(won, probability)
         figures["cumulative_gain"] = plots.cumulative_gain(won, probability)
+    parameters = {candidate.name: candidate for candidate in origin.candidates}[model.candidate].parameters()
     reference = inputs.registry.log_version(
         model,
         month=month,
-        parameters=model.parameters.as_dict(),
+        parameters={"candidate": model.candidate, **parameters},
         metrics=report.as_metrics(),
         figures=figures,
         example=origin.training_rows(month).head(5),
@@ -253,13 +326,39 @@ def _log(inputs: Inputs, month: Month, report: BacktestReport, decision: Promoti
             "promoted": str(decision.promoted).lower(),
             "decision": "; ".join(decision.reasons),
             "decision_figures": json.dumps(decision.figures),
+            "candidate": model.candidate,
+            "rung": model.rung,
+            "contract": model.contract,
+            "training": json.dumps(dict(model.training)),
         },
+        candidates=_candidate_runs(origin, month, inputs.settings.backtest_months),
     )
     shown = [name for name in ("reliability", "feature_importance") if name in figures]
     return reference, {name: plots.png(figures[name]) for name in shown}
 
 
-def _point_alias(inputs: Inputs, month: Month, version: str) -> None:
-    """Point the registry's alias at the newest month's champion; a backfill of the past leaves it alone."""
-    if month == inputs.last_month and not any(later > month for later in inputs.held(WIN_MODEL.name)):
-        inputs.registry.set_champion(version)
+def _candidate_runs(origin: RollingOrigin, month: Month, window: int) -> list[CandidateRun]:
+    """How every candidate did over the backtest's months, and with which settings it was tuned."""
+    from crm_assets.modelling.metrics import numbers_only
+    from crm_assets.modelling.tuned_candidate import settled
+    from crm_assets.registry import CandidateRun
+
+    months = origin.test_months(month)[-window:]
+    return [
+        CandidateRun(
+            candidate.name,
+            settled(candidate, month).parameters(),
+            numbers_only(origin.figures(candidate.name, months).as_dict(), "backtest_"),
+        )
+        for candidate in origin.candidates
+    ]
+
+
+def _point_aliases(inputs: Inputs, month: Month, row: dict[str, Any]) -> None:
+    """Point the registry's aliases at the newest month's champion and challenger; a backfill of the past does not."""
+    if month != inputs.last_month or any(later > month for later in inputs.held(WIN_MODEL.name)):
+        return
+    if row["champion_version"] is not None:
+        inputs.registry.set_champion(row["champion_version"])
+    version = row.get("model_version")
+    inputs.registry.set_challenger(version if version != row["champion_version"] else None)

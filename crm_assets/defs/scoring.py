@@ -5,16 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import narwhals as nw
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from crm_assets.calendar import Month
 from crm_assets.contracts import Column, Kind, Table
 from crm_assets.defs.inputs import Inputs
 from crm_assets.defs.monthly import Made, Needs, monthly_asset
 from crm_assets.features.registry import FEATURE_NAMES, FEATURE_TABLE
+from crm_assets.modelling.cold_start import RUNGS
 from crm_assets.modelling.forecast import FORECAST, TOTAL, forecast
 from crm_assets.modelling.movement import PARTS, PLAYERS, SCORE_CHANGES, changes_by_cause
 from crm_assets.modelling.promotion import WIN_MODEL
+from crm_assets.modelling.reasons import SCORE_REASONS
+from crm_assets.modelling.win_model import FATES
 
 if TYPE_CHECKING:
     from crm_assets.modelling.win_model import WinModel
@@ -40,9 +45,50 @@ SCORES = Table(
             minimum=0,
         ),
         Column("expected_value", Kind.FLOAT, "Probability times list price", unit="USD", required=True, minimum=0),
+        Column(
+            "probability_lost",
+            Kind.FLOAT,
+            "Probability that it is lost by the end of the next month",
+            unit="probability",
+            minimum=0,
+        ),
+        Column(
+            "probability_abandoned",
+            Kind.FLOAT,
+            "Probability that it was abandoned and never closes",
+            unit="probability",
+            minimum=0,
+        ),
+        Column(
+            "expected_close_month",
+            Kind.STRING,
+            "Month, YYYY-MM, by whose end half of such deals have closed that ever do; empty where it was probably "
+            "abandoned",
+        ),
+        Column("rung", Kind.STRING, "Rung of the cold-start ladder that gave it", required=True, allowed=RUNGS),
         Column("model_version", Kind.STRING, "Version of the champion that gave it", required=True),
         Column("model_month", Kind.STRING, "Month at whose end that model was trained", required=True),
         Column("features_sha256", Kind.STRING, "Content hash of the features it was computed from", required=True),
+    ),
+    key=("opportunity_id",),
+)
+
+SHADOW_SCORES = Table(
+    "shadow_scores",
+    "One row per opportunity in the book, while there is a challenger: its probability beside the champion's.",
+    (
+        *(FEATURE_TABLE.column(name) for name in ("opportunity_id", "snapshot_month")),
+        Column("probability", Kind.FLOAT, "The challenger's probability", unit="probability", required=True, minimum=0),
+        Column("model_version", Kind.STRING, "Version of the challenger", required=True),
+        Column(
+            "champion_probability",
+            Kind.FLOAT,
+            "The champion's, the score",
+            unit="probability",
+            required=True,
+            minimum=0,
+        ),
+        Column("champion_version", Kind.STRING, "Version of the champion", required=True),
     ),
     key=("opportunity_id",),
 )
@@ -66,9 +112,8 @@ def scores(inputs: Inputs, month: Month) -> Made:
     from crm_assets.modelling import plots
 
     book = inputs.frame(FEATURE_TABLE.name, month)
-    probability = inputs.registry.load(version, decided["champion_sha256"]).predict(book.to_pandas())
-    scored = book.with_columns(
-        pl.Series("probability", probability),
+    scored, probability = _scored(inputs.registry.load(version, decided["champion_sha256"]), book)
+    scored = scored.with_columns(
         pl.lit(version).alias("model_version"),
         pl.lit(decided["champion_month"]).alias("model_month"),
         pl.lit(inputs.fingerprint(FEATURE_TABLE.name, month)).alias("features_sha256"),
@@ -76,6 +121,7 @@ def scores(inputs: Inputs, month: Month) -> Made:
     notes = {
         "model_version": version,
         "model_sha256": decided["champion_sha256"],
+        "rung": decided["champion_rung"],
         "expected_wins": round(float(probability.sum()), 2),
         "mean_probability": round(float(probability.mean()), 4) if len(probability) else None,
     }
@@ -84,6 +130,94 @@ def scores(inputs: Inputs, month: Month) -> Made:
         notes=notes,
         plots={"score_histogram": plots.png(plots.score_histogram(probability))},
     )
+
+
+SCORED_AT_ONCE = 100_000
+"""Opportunities that are scored together, which bounds the memory that a month takes."""
+
+
+def _scored(model: WinModel, book: pl.DataFrame) -> tuple[pl.DataFrame, NDArray[np.float64]]:
+    """The book with what the model gives, and the probabilities."""
+    parts = []
+    for part in book.iter_slices(SCORED_AT_ONCE):
+        rows = part.select(model.features).to_pandas()
+        fates = pl.from_pandas(model.fates(rows), schema_overrides=_FATES)
+        parts.append(part.with_columns(pl.Series("probability", model.predict(rows)), *fates))
+    scored = pl.concat(parts) if parts else book.with_columns(pl.lit(None, kind).alias(n) for n, kind in _FATES.items())
+    if not parts:
+        scored = scored.with_columns(pl.lit(None, pl.Float64()).alias("probability"))
+    return scored.with_columns(pl.lit(model.rung).alias("rung")), scored["probability"].to_numpy()
+
+
+_FATES = {name: SCORES.polars_schema()[name] for name in FATES}
+
+
+@monthly_asset(
+    SCORE_REASONS,
+    group=_GROUP,
+    needs=(Needs(SCORES.name), Needs(FEATURE_TABLE.name), Needs(WIN_MODEL.name)),
+    kinds=("catboost", "mlflow"),
+    code=("modelling", "defs/scoring"),
+)
+def score_reasons(inputs: Inputs, month: Month) -> Made:
+    """Why each score is what it is: parts due to age, month, agent, cohort and product, in figures and in words."""
+    scored = inputs.frame(SCORES.name, month)
+    if scored.is_empty():
+        return Made(inputs.no_rows(SCORE_REASONS), notes={"status": "no scores"})
+    from crm_assets.modelling.reasons import PARTS as SUBJECT_PARTS
+    from crm_assets.modelling.reasons import reasons
+
+    version, model = _champion(inputs, month)
+    book = inputs.frame(FEATURE_TABLE.name, month)
+    told = pl.concat(
+        [
+            pl.from_pandas(
+                reasons(model, part.to_pandas()), schema_overrides={"raises": pl.String(), "lowers": pl.String()}
+            )
+            for part in book.iter_slices(SCORED_AT_ONCE)
+        ]
+    ).with_columns(pl.lit(str(month)).alias("snapshot_month"), pl.lit(version).alias("model_version"))
+    sizes = told.select(pl.col(*SUBJECT_PARTS).abs().mean()).row(0, named=True)
+    notes = {"rows": told.height, **{f"mean_absolute_{part}": round(size, 4) for part, size in sizes.items()}}
+    return Made(nw.from_native(told.lazy()), notes=notes)
+
+
+@monthly_asset(
+    SHADOW_SCORES,
+    group=_GROUP,
+    needs=(Needs(SCORES.name), Needs(FEATURE_TABLE.name), Needs(WIN_MODEL.name)),
+    kinds=("catboost", "mlflow"),
+    code=("modelling", "defs/scoring"),
+)
+def shadow_scores(inputs: Inputs, month: Month) -> Made:
+    """The book as the month's challenger would score it, beside the champion; nobody acts on them."""
+    decided = inputs.frame(WIN_MODEL.name, month).row(0, named=True)
+    version, scored = decided["model_version"], inputs.frame(SCORES.name, month)
+    if version is None or version == decided["champion_version"] or scored.is_empty():
+        status = "no challenger beside the champion" if version else "no model was trained"
+        return Made(inputs.no_rows(SHADOW_SCORES), notes={"status": status})
+    model = inputs.registry.load(version, decided["model_sha256"])
+    shadow, _ = _scored(model, inputs.frame(FEATURE_TABLE.name, month))
+    rows = shadow.select(
+        "opportunity_id", "snapshot_month", "probability", pl.lit(version).alias("model_version")
+    ).join(
+        scored.select(
+            "opportunity_id",
+            pl.col("probability").alias("champion_probability"),
+            pl.col("model_version").alias("champion_version"),
+        ),
+        on="opportunity_id",
+        how="left",
+        maintain_order="left",
+    )
+    apart = (rows["probability"] - rows["champion_probability"]).abs()
+    notes = {
+        "model_version": version,
+        "mean_absolute_difference": round(float(apart.mean() or 0.0), 4),  # type: ignore[arg-type]  # of floats
+        "expected_wins": round(float(rows["probability"].sum()), 2),
+        "champion_expected_wins": round(float(rows["champion_probability"].sum()), 2),
+    }
+    return Made(nw.from_native(rows.lazy()), notes=notes)
 
 
 @monthly_asset(
@@ -157,4 +291,4 @@ def revenue_forecast(inputs: Inputs, month: Month) -> Made:
     return Made(nw.from_native(rolled.lazy()), notes=notes)
 
 
-SCORING_ASSETS = (scores, score_changes, revenue_forecast)
+SCORING_ASSETS = (scores, score_reasons, shadow_scores, score_changes, revenue_forecast)

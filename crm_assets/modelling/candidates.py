@@ -36,9 +36,9 @@ HAZARD_WEIGHT = 0.7
 """Weight of the cure-hazard model in the blend; the trees have the rest. Chosen on simulated businesses."""
 
 
-def blend_of_defaults(hazard: Candidate | None = None, trees: Candidate | None = None) -> Blend:
-    """The blend of the cure-hazard model and CatBoost, of default settings unless they are given."""
-    return Blend(((hazard or HazardCandidate(), HAZARD_WEIGHT), (trees or CatBoost(), 1 - HAZARD_WEIGHT)))
+def blend_of(hazard: Candidate, trees: Candidate) -> Blend:
+    """The blend of a cure-hazard model and trees."""
+    return Blend(((hazard, HAZARD_WEIGHT), (trees, 1 - HAZARD_WEIGHT)))
 
 
 MODEL_COLUMNS = tuple(dict.fromkeys((AS_OF, *WIN_MODEL_FEATURES, *HAZARD_FEATURES)))
@@ -50,7 +50,7 @@ CANDIDATES: Mapping[str, Entry] = {
     LIGHTGBM: Entry(LightGBM, FittedTrees.from_dict),
     CATBOOST: Entry(CatBoost, FittedCatBoost.from_dict),
     CURE_HAZARD: Entry(HazardCandidate, FittedHazard.from_dict),
-    BLEND: Entry(blend_of_defaults, FittedBlend.from_dict),
+    BLEND: Entry(lambda: blend_of(HazardCandidate(), CatBoost()), FittedBlend.from_dict),
 }
 
 

@@ -13,6 +13,7 @@ from crm_assets.contracts import Column, Kind, Table
 from crm_assets.errors import QualityError
 from crm_assets.modelling.backtest import matured_by
 from crm_assets.modelling.candidate import ProbabilityModel
+from crm_assets.modelling.cold_start import RUNGS
 from crm_assets.modelling.intervals import CONFIDENCE, RESAMPLES, Interval, clustered_mean, paired_improvement
 from crm_assets.modelling.metrics import measure
 from crm_assets.modelling.training_rows import KEY
@@ -35,6 +36,9 @@ FIGURES = {
 }
 """Figure of the backtest in WIN_MODEL -> what it is, and its unit."""
 
+WITH_INTERVALS = ("mean_auc", "auc", "average_precision", "brier")
+"""Figures that are stored with their intervals."""
+
 WIN_MODEL = Table(
     "win_model",
     "One row: the model trained at the month-end, how its recipe did out of time, and who is champion from then on.",
@@ -42,6 +46,7 @@ WIN_MODEL = Table(
         Column("snapshot_month", Kind.STRING, "Month at whose end it was trained, YYYY-MM", required=True),
         Column("status", Kind.STRING, "Whether a model was trained", required=True, allowed=("trained", "not trained")),
         Column("reason", Kind.STRING, "Why the model was promoted or not, or why none was trained", required=True),
+        Column("candidate", Kind.STRING, "Candidate that was chosen on earlier months"),
         Column("model_version", Kind.STRING, "Version of the month's model in the registry"),
         Column("model_sha256", Kind.STRING, "Content hash of the month's model"),
         Column("promoted", Kind.BOOLEAN, "Whether it became champion", required=True),
@@ -50,10 +55,18 @@ WIN_MODEL = Table(
         ),
         Column("champion_sha256", Kind.STRING, "Content hash of the champion"),
         Column("champion_month", Kind.STRING, "Month at whose end the champion was trained"),
+        Column("champion_rung", Kind.STRING, "Rung of the cold-start ladder that the champion is", allowed=RUNGS),
         Column("training_rows", Kind.INTEGER, "Rows it was trained on", unit="rows", minimum=0),
         Column("training_wins", Kind.INTEGER, "Wins among them", unit="rows", minimum=0),
         Column("test_months", Kind.INTEGER, "Months of the backtest", unit="months", required=True, minimum=0),
         *(Column(name, Kind.FLOAT, text, unit=unit) for name, (text, unit) in FIGURES.items()),
+        *(
+            Column(
+                f"{name}_{end}", Kind.FLOAT, f"{FIGURES[name][0]}: {text} end of the 95 % interval", FIGURES[name][1]
+            )
+            for name in WITH_INTERVALS
+            for end, text in (("low", "lower"), ("high", "upper"))
+        ),
     ),
     key=("snapshot_month",),
 )

@@ -64,6 +64,8 @@ SUBJECTS: Mapping[str, Subject] = {name: _subject(name) for name in (AS_OF, *FEA
 
 PARTS: tuple[str, ...] = tuple(f"due_to_{subject.value}" for subject in Subject)
 """Columns of the parts, in the order of `Subject`."""
+WORDED = ("raises", "lowers")
+"""Columns of the reasons in words."""
 LEAST = 0.005
 """A part below half a percentage point is no reason."""
 

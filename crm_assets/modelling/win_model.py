@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT = "crm_assets win model 1"
+FATES = ("probability_lost", "probability_abandoned", "expected_close_month")
+"""What a model gives besides the probability of a win."""
 _TEXTS = frozenset({"as_of", "sales_agent", "manager", "regional_office", "product", "series"})
 
 
