@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
@@ -195,9 +196,19 @@ def test_a_recipe_that_cannot_be_fitted_says_why(rows: pd.DataFrame) -> None:
 def test_it_is_quiet_and_leaves_the_logging_of_others_as_it_was(
     rows: pd.DataFrame, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    said: list[str] = []
+    listener = logging.Handler()
+    listener.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    shown = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.INFO)
-    tune(Flat(), known_of(rows), LIMITS)
-    assert optuna.logging.get_verbosity() == optuna.logging.INFO
+    logging.getLogger("optuna").addHandler(listener)
+    try:
+        tune(Flat(), known_of(rows), LIMITS)
+        assert optuna.logging.get_verbosity() == optuna.logging.INFO
+    finally:
+        logging.getLogger("optuna").removeHandler(listener)
+        optuna.logging.set_verbosity(shown)
+    assert not said
     assert capfd.readouterr() == ("", "")
 
 
