@@ -52,6 +52,8 @@ class TuningLimits:
     Attributes:
         months: newest matured months to judge by.
         least_months: months without which nothing is tried, 1 to `months`; 3 are one of each position in a quarter.
+        history_months: matured months that must lie before a month for it to be judged by: with fewer, a model has not
+            seen each position in a quarter, and settings are chosen that learn little.
         standard_errors: how many standard errors of its mean, over the months, a gain on the untuned settings must
             exceed; 0 takes the best mean.
         trials: most trials, the untuned settings among them, at least 1.
@@ -64,6 +66,7 @@ class TuningLimits:
 
     months: int = 6
     least_months: int = 3
+    history_months: int = 3
     standard_errors: float = 1.0
     trials: int = 30
     seconds: float = 120.0
@@ -150,8 +153,8 @@ def tune(
     months = tuple(split.known.month for split in splits)
     if len(splits) < limits.least_months:
         reason = (
-            f"{len(splits)} months before {known.month} can judge settings, at least {limits.least_months} are needed: "
-            f"{limits.min_wins} wins and as many non-wins must have matured before each"
+            f"{len(splits)} months before {known.month} can judge settings, at least {limits.least_months} are needed, "
+            f"each after {limits.history_months} months with {limits.min_wins} wins and as many non-wins"
         )
         return Tuned(candidate, (), months, limits.objective, reason=reason)
     trials = _Search(candidate, splits, limits, clock).run()
@@ -175,7 +178,8 @@ def _splits(known: Known, limits: TuningLimits) -> list[_Split]:
     for text in sorted(matured["snapshot_month"].unique(), reverse=True):
         inner = known.at(Month.parse(text))
         won = label(inner.rows)
-        if min(won.sum(), len(won) - won.sum()) < max(limits.min_wins, 1):
+        history = inner.rows["snapshot_month"].nunique()
+        if history < limits.history_months or min(won.sum(), len(won) - won.sum()) < max(limits.min_wins, 1):
             break
         splits.append(_Split(inner, matured[matured["snapshot_month"] == text]))
         if len(splits) == limits.months:

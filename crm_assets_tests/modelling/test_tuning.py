@@ -205,6 +205,8 @@ def test_fewer_months_than_asked_for_will_do(rows: pd.DataFrame) -> None:
         Flat(), known_of(rows[rows["snapshot_month"] < "2017-07"]), replace(LIMITS, months=12, trials=1, min_wins=1)
     )
     assert found.months == (Month(2017, 4), Month(2017, 5), Month(2017, 6))
+    later = replace(LIMITS, months=12, trials=1, min_wins=1, history_months=4)
+    assert tune(Flat(), known_of(rows[rows["snapshot_month"] < "2017-07"]), later).months == found.months[1:]
     least = replace(LIMITS, months=12, least_months=4, trials=1, min_wins=1)
     assert not tune(Flat(), known_of(rows[rows["snapshot_month"] < "2017-07"]), least).trials
 
