@@ -63,12 +63,7 @@ class FittedTrees:
         features = tuple(rows.features.columns)
         levels = {name: tuple(sorted(set(rows.features[name]))) for name in categorical}
         columns = [index for index, name in enumerate(features) if name in categorical]
-        data = lightgbm.Dataset(
-            _matrix(rows.features, levels),
-            rows.won - offset,
-            categorical_feature=columns,
-            params={"verbosity": -1},
-        )
+        data = lightgbm.Dataset(_matrix(rows.features, levels), rows.won - offset, categorical_feature=columns)
         booster = lightgbm.train({**parameters, **_SAME_EVERYWHERE}, data, num_boost_round=trees)
         return cls(candidate, features, categorical, levels, offset, booster.model_to_string())
 

@@ -1,4 +1,7 @@
-"""Settings of a candidate chosen inside the past: what did best on the newest months that had already matured.
+"""Settings of a candidate chosen inside the past: what did clearly better on the newest months that had matured.
+
+The best of many trials on a few months is best by luck too, and settings that fit one position in the quarter fail in
+the next. So nothing is tuned before a few months can judge, and a gain counts only by what it exceeds its error.
 
 Akiba et al., "Optuna: a next-generation hyperparameter optimization framework", KDD 2019; Bergstra et al., "Algorithms
 for hyper-parameter optimization", NeurIPS 2011 (the tree-structured Parzen estimator).
@@ -47,7 +50,12 @@ class TuningLimits:
     """What tuning may cost. Equal limits on equal knowledge choose equal settings when `trials` is what ends it.
 
     Attributes:
-        months: newest matured months to judge by, at least 1.
+        months: newest matured months to judge by.
+        least_months: months without which nothing is tried, 1 to `months`; 3 are one of each position in a quarter.
+        history_months: matured months that must lie before a month for it to be judged by: with fewer, a model has not
+            seen each position in a quarter, and settings are chosen that learn little.
+        standard_errors: how many standard errors of its mean, over the months, a gain on the untuned settings must
+            exceed; 0 takes the best mean.
         trials: most trials, the untuned settings among them, at least 1.
         seconds: time after which no trial begins or goes on to its next month. The untuned settings are always judged,
             however long they take.
@@ -56,7 +64,10 @@ class TuningLimits:
         seed: seed of the sampler.
     """
 
-    months: int = 3
+    months: int = 6
+    least_months: int = 3
+    history_months: int = 3
+    standard_errors: float = 1.0
     trials: int = 30
     seconds: float = 120.0
     min_wins: int = 30
@@ -64,10 +75,14 @@ class TuningLimits:
     seed: int = 7
 
     def __post_init__(self) -> None:
-        if self.months < 1 or self.trials < 1 or self.seconds < 0:
+        if not 1 <= self.least_months <= self.months:
             raise ValueError(
-                f"tuning over {self.months} months in {self.trials} trials and {self.seconds} s: "
-                "it needs at least one month and one trial, and no negative time"
+                f"tuning by {self.least_months} to {self.months} months: name at least 1 month, and the fewer first"
+            )
+        if self.trials < 1 or self.seconds < 0 or self.standard_errors < 0:
+            raise ValueError(
+                f"tuning in {self.trials} trials and {self.seconds} s for {self.standard_errors} standard errors: "
+                "it needs at least one trial, and neither time nor errors below 0"
             )
 
 
@@ -78,15 +93,19 @@ class Trial:
     Attributes:
         number: from 0, which are the untuned settings.
         values: setting -> value, of those in the candidate's space.
-        value: mean of the objective over the months that were judged, all of them unless pruned; None when there was
-            no time for any.
+        by_month: the objective in the months that were judged, oldest first: all of them unless pruned.
         state: how it ended.
     """
 
     number: int
     values: dict[str, Any]
-    value: float | None
+    by_month: tuple[float, ...]
     state: State
+
+    @property
+    def value(self) -> float | None:
+        """Mean of the objective over the months that were judged; None when there was no time for any."""
+        return float(np.mean(self.by_month)) if self.by_month else None
 
 
 @dataclass(frozen=True)
@@ -94,10 +113,11 @@ class Tuned:
     """What tuning found.
 
     Attributes:
-        candidate: the best recipe; the untuned one where nothing was better.
+        candidate: the chosen recipe; the untuned one where nothing was clearly better.
         trials: all that were tried, in order; none when there was no month to judge by.
         months: the months they were judged by, oldest first.
         objective: what was made small.
+        chosen: the trial of `candidate`; None when nothing was tried.
         reason: why nothing was tried; None when something was.
     """
 
@@ -105,12 +125,8 @@ class Tuned:
     trials: tuple[Trial, ...]
     months: tuple[Month, ...]
     objective: Objective
+    chosen: Trial | None = None
     reason: str | None = None
-
-    @property
-    def best(self) -> Trial | None:
-        """The trial of `candidate`; the first of equal ones; None when nothing was tried."""
-        return _best(self.trials)
 
 
 def tune(
@@ -135,17 +151,16 @@ def tune(
         raise ValueError(f"{candidate.name} begins outside of its space in {', '.join(outside)}: widen the space")
     splits = _splits(known, limits)
     months = tuple(split.known.month for split in splits)
-    if not splits:
+    if len(splits) < limits.least_months:
         reason = (
-            f"before no month up to {known.month} had {limits.min_wins} wins and as many non-wins matured, "
-            "with a later month to judge by"
+            f"{len(splits)} months before {known.month} can judge settings, at least {limits.least_months} are needed, "
+            f"each after {limits.history_months} months with {limits.min_wins} wins and as many non-wins"
         )
-        return Tuned(candidate, (), months, limits.objective, reason)
+        return Tuned(candidate, (), months, limits.objective, reason=reason)
     trials = _Search(candidate, splits, limits, clock).run()
-    best = _best(trials)
-    if best is None or best.number == 0:
-        return Tuned(candidate, trials, months, limits.objective)
-    return Tuned(candidate.with_values(best.values), trials, months, limits.objective)
+    chosen = _chosen(trials, limits.standard_errors)
+    recipe = candidate if chosen.number == 0 else candidate.with_values(chosen.values)
+    return Tuned(recipe, trials, months, limits.objective, chosen)
 
 
 @dataclass(frozen=True)
@@ -163,7 +178,8 @@ def _splits(known: Known, limits: TuningLimits) -> list[_Split]:
     for text in sorted(matured["snapshot_month"].unique(), reverse=True):
         inner = known.at(Month.parse(text))
         won = label(inner.rows)
-        if min(won.sum(), len(won) - won.sum()) < max(limits.min_wins, 1):
+        history = inner.rows["snapshot_month"].nunique()
+        if history < limits.history_months or min(won.sum(), len(won) - won.sum()) < max(limits.min_wins, 1):
             break
         splits.append(_Split(inner, matured[matured["snapshot_month"] == text]))
         if len(splits) == limits.months:
@@ -231,14 +247,8 @@ class _Search:
             study.stop()
 
     def _as_trial(self, number: int, values: dict[str, Any]) -> Trial:
-        judged = self._values[number]
-        complete = len(judged) == len(self._splits)
-        return Trial(
-            number,
-            dict(values),
-            float(np.mean(judged)) if judged else None,
-            State.COMPLETE if complete else State.PRUNED,
-        )
+        judged = tuple(self._values[number])
+        return Trial(number, dict(values), judged, State.COMPLETE if len(judged) == len(self._splits) else State.PRUNED)
 
 
 def _drawn(trial: OptunaTrial, space: Space) -> dict[str, Any]:
@@ -262,6 +272,13 @@ def _score(recipe: Candidate, split: _Split, objective: Objective) -> float:
     return value
 
 
-def _best(trials: tuple[Trial, ...]) -> Trial | None:
-    complete = [trial for trial in trials if trial.state is State.COMPLETE and trial.value is not None]
-    return min(complete, key=lambda trial: (trial.value, trial.number)) if complete else None
+def _chosen(trials: tuple[Trial, ...], standard_errors: float) -> Trial:
+    """The complete trial whose gain on trial 0 exceeds its error by most; trial 0 unless one does."""
+
+    def assured(trial: Trial) -> float:
+        gains = np.subtract(trials[0].by_month, trial.by_month)
+        error = gains.std(ddof=1) / np.sqrt(len(gains)) if len(gains) > 1 else 0.0
+        return float(gains.mean() - standard_errors * error)
+
+    complete = [trial for trial in trials if trial.state is State.COMPLETE]
+    return max(complete, key=lambda trial: (assured(trial), -trial.number))

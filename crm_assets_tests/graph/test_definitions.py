@@ -44,6 +44,8 @@ HEAVY = (
     "mlflow",
     "evidently",
     "catboost",
+    "lightgbm",
+    "optuna",
     "sklearn",
     "streamlit",
     "fastapi",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
@@ -18,12 +19,12 @@ from crm_assets.modelling.logistic import Logistic
 from crm_assets.modelling.metrics import measure
 from crm_assets.modelling.search_space import Real, Space, Whole
 from crm_assets.modelling.training_rows import label
-from crm_assets.modelling.tuning import Objective, State, Tuned, TuningLimits, tune
+from crm_assets.modelling.tuning import Objective, State, Trial, Tuned, TuningLimits, tune
 from crm_assets_tests.modelling.book_rows import CATEGORICAL, FEATURES, book_rows
 from crm_assets_tests.modelling.known_rows import known_of
 
 RECIPE = LightGBM(features=FEATURES, categorical=CATEGORICAL, iterations=25)
-LIMITS = TuningLimits(months=2, trials=8, seconds=600.0, min_wins=5)
+LIMITS = TuningLimits(months=2, least_months=2, standard_errors=0, trials=8, seconds=600.0, min_wins=5)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ def tuned(rows: pd.DataFrame) -> Tuned:
 def test_the_best_of_the_trials_is_chosen_and_it_is_no_worse_than_untuned(tuned: Tuned, rows: pd.DataFrame) -> None:
     assert tuned.months == (Month(2017, 8), Month(2017, 9))
     assert [trial.number for trial in tuned.trials] == list(range(LIMITS.trials))
-    untuned, best = tuned.trials[0], tuned.best
+    untuned, best = tuned.trials[0], tuned.chosen
     assert untuned.values == {name: RECIPE.parameters()[name] for name in RECIPE.space}
     assert untuned.state is State.COMPLETE
     assert best is not None
@@ -120,8 +121,35 @@ def test_where_nothing_is_better_the_untuned_recipe_stays(rows: pd.DataFrame) ->
     best = Flat(float((newest["outcome"] == "won").mean()))
     found = tune(best, known_of(rows), LIMITS)
     assert found.candidate is best
-    assert found.best is not None
-    assert found.best.number == 0
+    assert found.chosen is not None
+    assert found.chosen.number == 0
+
+
+def assured(untuned: Trial, trial: Trial, errors: float) -> float:
+    gains = np.array(untuned.by_month) - np.array(trial.by_month)
+    return float(gains.mean() - errors * gains.std(ddof=1) / np.sqrt(len(gains)))
+
+
+@pytest.mark.parametrize("errors", [0.5, 1.0, 2.0])
+def test_a_gain_counts_by_what_it_exceeds_its_error(rows: pd.DataFrame, errors: float) -> None:
+    flat = Flat(level=0.35)
+    found = tune(flat, known_of(rows), replace(LIMITS, months=4, trials=12, standard_errors=errors))
+    complete = [trial for trial in found.trials if trial.state is State.COMPLETE]
+    worth = {trial.number: assured(found.trials[0], trial, errors) for trial in complete}
+    assert found.chosen is not None
+    assert worth[found.chosen.number] == max(worth.values())
+    assert len(complete) > 2
+
+
+def test_a_gain_within_its_error_leaves_the_settings_untuned(rows: pd.DataFrame) -> None:
+    flat = Flat(level=0.35)
+    plain = tune(flat, known_of(rows), replace(LIMITS, months=4, trials=12))
+    assert plain.chosen is not None
+    assert plain.chosen.number > 0
+    sure = tune(flat, known_of(rows), replace(LIMITS, months=4, trials=12, standard_errors=100.0))
+    assert sure.trials == plain.trials
+    assert sure.chosen == sure.trials[0]
+    assert sure.candidate is flat
 
 
 def test_trials_that_fall_behind_are_given_up(rows: pd.DataFrame) -> None:
@@ -167,9 +195,9 @@ def test_without_a_month_to_judge_by_nothing_is_tried(rows: pd.DataFrame) -> Non
         assert found.candidate is RECIPE
         assert not found.trials
         assert not found.months
-        assert found.best is None
+        assert found.chosen is None
         assert found.reason is not None
-        assert "5 wins" in found.reason
+        assert "0 months before 2017-10 can judge settings, at least 2" in found.reason
 
 
 def test_fewer_months_than_asked_for_will_do(rows: pd.DataFrame) -> None:
@@ -177,14 +205,21 @@ def test_fewer_months_than_asked_for_will_do(rows: pd.DataFrame) -> None:
         Flat(), known_of(rows[rows["snapshot_month"] < "2017-07"]), replace(LIMITS, months=12, trials=1, min_wins=1)
     )
     assert found.months == (Month(2017, 4), Month(2017, 5), Month(2017, 6))
+    later = replace(LIMITS, months=12, trials=1, min_wins=1, history_months=4)
+    assert tune(Flat(), known_of(rows[rows["snapshot_month"] < "2017-07"]), later).months == found.months[1:]
+    least = replace(LIMITS, months=12, least_months=4, trials=1, min_wins=1)
+    assert not tune(Flat(), known_of(rows[rows["snapshot_month"] < "2017-07"]), least).trials
 
 
 def test_settings_outside_of_the_space_and_limits_without_sense_are_refused(rows: pd.DataFrame) -> None:
     with pytest.raises(ValueError, match="flat begins outside of its space in level"):
         tune(Flat(level=0.0), known_of(rows), LIMITS)
-    for wrong in ({"months": 0}, {"trials": 0}, {"seconds": -1.0}):
-        with pytest.raises(ValueError, match="needs at least one month and one trial"):
+    for wrong in ({"trials": 0}, {"seconds": -1.0}, {"standard_errors": -1.0}):
+        with pytest.raises(ValueError, match="needs at least one trial"):
             TuningLimits(**wrong)
+    for months, least in ((0, 0), (3, 0), (2, 3)):
+        with pytest.raises(ValueError, match="name at least 1 month"):
+            TuningLimits(months=months, least_months=least)
 
 
 def test_a_recipe_that_cannot_be_fitted_says_why(rows: pd.DataFrame) -> None:
@@ -195,9 +230,19 @@ def test_a_recipe_that_cannot_be_fitted_says_why(rows: pd.DataFrame) -> None:
 def test_it_is_quiet_and_leaves_the_logging_of_others_as_it_was(
     rows: pd.DataFrame, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    said: list[str] = []
+    listener = logging.Handler()
+    listener.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    shown = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.INFO)
-    tune(Flat(), known_of(rows), LIMITS)
-    assert optuna.logging.get_verbosity() == optuna.logging.INFO
+    logging.getLogger("optuna").addHandler(listener)
+    try:
+        tune(Flat(), known_of(rows), LIMITS)
+        assert optuna.logging.get_verbosity() == optuna.logging.INFO
+    finally:
+        logging.getLogger("optuna").removeHandler(listener)
+        optuna.logging.set_verbosity(shown)
+    assert not said
     assert capfd.readouterr() == ("", "")
 
 
