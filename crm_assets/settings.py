@@ -118,7 +118,7 @@ class Settings(BaseSettings):
         "must be above.",
     )
     calibration_limit: float = Field(
-        0.03,
+        0.05,
         ge=0,
         le=1,
         description="Wins per row of a month that a challenger may expect too many or too few; what chance can do is "

@@ -122,7 +122,7 @@ class GateLimits:
     """
 
     margin: float = 0.0
-    calibration: float = 0.03
+    calibration: float = 0.05
     months: int = 6
     seed: int = 7
     resamples: int = RESAMPLES
