@@ -125,9 +125,9 @@ class Settings(BaseSettings):
         "always allowed.",
     )
     candidates: str = Field(
-        "blend,cure_hazard,catboost",
+        "blend,cure_hazard,lightgbm",
         description="Candidate models, with commas in between, the preferred one first: `blend`, `cure_hazard`, "
-        "`catboost`, `lightgbm`, `random_forest`, `logistic`. Another than the first is taken where it did better.",
+        "`lightgbm`, `catboost`, `random_forest`, `logistic`. Another than the first is taken where it did better.",
         pattern=r"^[a-z_]+( *, *[a-z_]+)*$",
     )
     tuning_seconds: float = Field(
@@ -136,7 +136,7 @@ class Settings(BaseSettings):
         description="Time to tune each candidate in each month, in seconds; 0 leaves their settings as they are.",
     )
     tuning_trials: int = Field(30, ge=1, description="Most settings that are tried in tuning a candidate.")
-    catboost_iterations: int = Field(250, ge=10, description="Trees of the win model.")
+    trees: int = Field(300, ge=10, description="Trees of the boosted candidates.")
     seed: int = Field(7, ge=0, description="Seed of training and of every sample.")
 
     @field_validator("source_url", "lake_url", "mlflow_tracking_uri")

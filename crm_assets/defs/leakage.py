@@ -149,8 +149,8 @@ def _of_training(inputs: Inputs, month: Month) -> list[Finding]:
 
     origin = rolling_origin(inputs)
     # What a training reads does not depend on how many trees it grows of it.
-    few = min(PROBED_TREES, inputs.settings.catboost_iterations)
-    settings = inputs.settings.model_copy(update={"catboost_iterations": few, "tuning_seconds": 0})
+    few = min(PROBED_TREES, inputs.settings.trees)
+    settings = inputs.settings.model_copy(update={"trees": few, "tuning_seconds": 0})
     probed = inputs.shared("probed training", origin, lambda: training_over(settings, origin.history))
     return training_findings(
         probed,

@@ -57,7 +57,7 @@ STORED_RESAMPLES = 200
     BACKTEST,
     group=_GROUP,
     needs=_LEARNT_FROM,
-    kinds=("catboost",),
+    kinds=("lightgbm",),
     code=(*TRAINING_CODE, "defs/model"),
     settings=TRAINING_SETTINGS,
 )
@@ -138,7 +138,7 @@ def _lost_model(platform: Platform, manifest: Manifest) -> str | None:
     WIN_MODEL,
     group=_GROUP,
     needs=(*_LEARNT_FROM, Needs(BACKTEST.name), history_of(LEAKAGE_REPORT.name), _CHAMPIONS_BEFORE),
-    kinds=("catboost", "mlflow"),
+    kinds=("lightgbm", "mlflow"),
     code=(*TRAINING_CODE, "defs/model", "registry"),
     settings=(*TRAINING_SETTINGS, "promotion_margin", "calibration_limit"),
     lost=_lost_model,

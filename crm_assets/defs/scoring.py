@@ -13,7 +13,7 @@ from crm_assets.calendar import Month
 from crm_assets.contracts import Column, Kind, Table
 from crm_assets.defs.inputs import Inputs
 from crm_assets.defs.monthly import Made, Needs, monthly_asset
-from crm_assets.features.registry import FEATURE_NAMES, FEATURE_TABLE
+from crm_assets.features.registry import CAUSES, FEATURE_TABLE
 from crm_assets.modelling.cold_start import RUNGS
 from crm_assets.modelling.forecast import FORECAST, TOTAL, forecast
 from crm_assets.modelling.movement import PARTS, PLAYERS, SCORE_CHANGES, changes_by_cause
@@ -98,7 +98,7 @@ SHADOW_SCORES = Table(
     SCORES,
     group=_GROUP,
     needs=(Needs(FEATURE_TABLE.name), Needs(WIN_MODEL.name)),
-    kinds=("catboost", "mlflow"),
+    kinds=("lightgbm", "mlflow"),
     code=("modelling", "defs/scoring"),
     preview_by="expected_value",
     keep_replaced=True,
@@ -156,7 +156,7 @@ _FATES = {name: SCORES.polars_schema()[name] for name in FATES}
     SCORE_REASONS,
     group=_GROUP,
     needs=(Needs(SCORES.name), Needs(FEATURE_TABLE.name), Needs(WIN_MODEL.name)),
-    kinds=("catboost", "mlflow"),
+    kinds=("lightgbm", "mlflow"),
     code=("modelling", "defs/scoring"),
 )
 def score_reasons(inputs: Inputs, month: Month) -> Made:
@@ -186,7 +186,7 @@ def score_reasons(inputs: Inputs, month: Month) -> Made:
     SHADOW_SCORES,
     group=_GROUP,
     needs=(Needs(SCORES.name), Needs(FEATURE_TABLE.name), Needs(WIN_MODEL.name)),
-    kinds=("catboost", "mlflow"),
+    kinds=("lightgbm", "mlflow"),
     code=("modelling", "defs/scoring"),
 )
 def shadow_scores(inputs: Inputs, month: Month) -> Made:
@@ -224,7 +224,7 @@ def shadow_scores(inputs: Inputs, month: Month) -> Made:
     SCORE_CHANGES,
     group=_GROUP,
     needs=(Needs(SCORES.name, -1, 0), Needs(FEATURE_TABLE.name, -1, 0), Needs(WIN_MODEL.name, -1, 0)),
-    kinds=("catboost", "mlflow"),
+    kinds=("lightgbm", "mlflow"),
     code=("features", "modelling", "defs/scoring"),
 )
 def score_changes(inputs: Inputs, month: Month) -> Made:
@@ -240,7 +240,7 @@ def score_changes(inputs: Inputs, month: Month) -> Made:
 
     version_before, model_before = _champion(inputs, month.previous)
     version, model = _champion(inputs, month)
-    read = [name for name in FEATURE_NAMES if name in {*model_before.features, *model.features}]
+    read = [name for name in CAUSES if name in {*model_before.features, *model.features}]
     rows_before, rows = (
         inputs.frame(FEATURE_TABLE.name, m, ["opportunity_id", *read]).to_pandas() for m in (month.previous, month)
     )

@@ -27,7 +27,7 @@ TRAINING_SETTINGS = (
     "candidates",
     "min_training_wins",
     "backtest_months",
-    "catboost_iterations",
+    "trees",
     "tuning_seconds",
     "tuning_trials",
     "seed",
@@ -52,13 +52,15 @@ def candidates_of(settings: Settings) -> list[Candidate]:
     from crm_assets.modelling.candidates import blend_of, candidate_named
     from crm_assets.modelling.catboost_boosting import CATBOOST
     from crm_assets.modelling.hazard_candidate import CURE_HAZARD
+    from crm_assets.modelling.lightgbm_boosting import LIGHTGBM
     from crm_assets.modelling.tuned_candidate import tuned
 
-    given = {CATBOOST: {"iterations": settings.catboost_iterations, "seed": settings.seed}}
+    boosted = {"iterations": settings.trees, "seed": settings.seed}
+    given = {LIGHTGBM: boosted, CATBOOST: boosted}
 
     def recipe(name: str) -> Candidate:
         if name == BLEND:
-            return blend_of(recipe(CURE_HAZARD), recipe(CATBOOST))
+            return blend_of(recipe(CURE_HAZARD), recipe(LIGHTGBM))
         made = candidate_named(name, **given.get(name, {}))
         if settings.tuning_seconds == 0:
             return made

@@ -50,7 +50,7 @@ CANDIDATES: Mapping[str, Entry] = {
     LIGHTGBM: Entry(LightGBM, FittedTrees.from_dict),
     CATBOOST: Entry(CatBoost, FittedCatBoost.from_dict),
     CURE_HAZARD: Entry(HazardCandidate, FittedHazard.from_dict),
-    BLEND: Entry(lambda: blend_of(HazardCandidate(), CatBoost()), FittedBlend.from_dict),
+    BLEND: Entry(lambda: blend_of(HazardCandidate(), LightGBM()), FittedBlend.from_dict),
 }
 
 

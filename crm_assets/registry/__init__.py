@@ -43,7 +43,7 @@ _CODE_FILE = "crm_assets.zip"
 _SETTING = "CRM_MLFLOW_TRACKING_URI"
 _SQLITE = "sqlite:///"
 _SERVED_PACKAGES = ("mlflow", "narwhals", "numpy", "pandas")
-_PACKAGES_OF = {"catboost": "catboost", "lightgbm": "lightgbm", "random_forest": "lightgbm", "blend": "catboost"}
+_PACKAGES_OF = {"catboost": "catboost", "lightgbm": "lightgbm", "random_forest": "lightgbm", "blend": "lightgbm"}
 """Candidate -> package that it needs besides."""
 _QUIET = {
     "DO_NOT_TRACK": "true",

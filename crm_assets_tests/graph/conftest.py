@@ -14,7 +14,7 @@ from crm_assets.defs.platform import Platform
 from crm_assets.run import RunResult, run_months
 from crm_assets.settings import Settings, load_settings
 
-SMALL = {"catboost_iterations": 30, "backtest_months": 3, "min_training_wins": 20}
+SMALL = {"trees": 30, "backtest_months": 3, "min_training_wins": 20}
 SOURCE = "simulator:?opportunities=2500&seed=11"
 
 

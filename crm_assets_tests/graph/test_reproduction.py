@@ -122,7 +122,7 @@ def test_scores_are_given_as_they_were(finished: Finished, tmp_path: Path) -> No
     assert {"opportunity_features/2017-11", "win_model/2017-11", "raw/sales_pipeline/2016-10"} <= set(told["inputs"])
     assert not any(name > "2017-11" for name in (name.rpartition("/")[2] for name in told["inputs"]))
     assert {"raw/sales_pipeline/2016-10", "raw/products/2017-11"} <= set(told["source"])
-    assert told["settings"]["catboost_iterations"] == SMALL["catboost_iterations"]
+    assert told["settings"]["trees"] == SMALL["trees"]
     assert told["replaced"] == []
     assert platform.scores().month == LAST
     with pytest.raises(LakeError, match="holds no scores of 2019-01, only of 2016-10 to 2017-12"):
@@ -142,7 +142,7 @@ def test_replaced_scores_are_kept(copied: Settings, tmp_path: Path) -> None:
     """A month that is made again with other settings gives other scores; those given before can still be shown."""
     before = Platform(copied).scores(as_of="2017-12")
     content = before.file.read_bytes()
-    other = copied.model_copy(update={"catboost_iterations": 20, "home": tmp_path / "home"})
+    other = copied.model_copy(update={"trees": 20, "home": tmp_path / "home"})
     run_months(other, None, force=False, show_progress=False)
     after = Platform(other).scores(as_of="2017-12")
     assert after.file.read_bytes() != content
