@@ -211,6 +211,7 @@ def _read(needs: Needs) -> str:
         (-1, -1): " (the month before)",
         (-1, 0): " (this month and the one before)",
         (-HISTORY_MONTHS, 0): " (this month and all before)",
+        (-HISTORY_MONTHS, -1): " (all months before)",
     }[needs.first, needs.last]
     name = needs.asset.rpartition("/")[2]
     return f"[`{needs.asset}`](#{name}){months}"

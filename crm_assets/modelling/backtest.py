@@ -106,6 +106,8 @@ class RollingOrigin:
         self._candidates = {candidate.name: candidate for candidate in candidates}
         self._min_wins = min_wins
         self._known: dict[Month, Known] = {}
+        self._too_little: dict[Month, str | None] = {}
+        self._chosen: dict[Month, str] = {}
         self._fitted: dict[tuple[str, Month], Fitted] = {}
         self._books: dict[tuple[str, Month], NDArray[np.float64]] = {}
         self._references: dict[Month, pd.DataFrame] = {}
@@ -136,10 +138,17 @@ class RollingOrigin:
 
     def too_little(self, month: Month) -> str | None:
         """Why no model can be trained at `month`; None when one can."""
-        return too_little_to_train(self.training_rows(month), self._min_wins)
+        if month not in self._too_little:
+            self._too_little[month] = too_little_to_train(self.training_rows(month), self._min_wins)
+        return self._too_little[month]
 
     def chosen(self, month: Month) -> str:
         """Name of the candidate that is the model of `month`."""
+        if month not in self._chosen:
+            self._chosen[month] = self._choice(month)
+        return self._chosen[month]
+
+    def _choice(self, month: Month) -> str:
         preferred, *others = self._candidates
         months = self.test_months(month)[-MONTHS_TO_CHOOSE_ON:]
         if not others or not months:
