@@ -171,6 +171,66 @@ def leakage(source: str | None, months: str | None, plot: Path | None, as_json: 
         sys.exit(LeakageError.exit_code)
 
 
+@main.command(
+    epilog=f"Example: crm-assets backtest --source exports/crm --months 2017-06:2017-11 --out scores.csv{EXIT_CODES}"
+)
+@_SOURCE
+@click.option("--months", metavar="A:B", help="Snapshot months to predict; the newest CRM_BACKTEST_MONTHS by default.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="CSV to write the predictions to.")
+@click.option("--features-out", type=click.Path(path_type=Path, dir_okay=False), help="CSV of the rows predicted.")
+@_JSON
+@_verb
+def backtest(
+    *, source: str | None, months: str | None, out: Path | None, features_out: Path | None, as_json: bool
+) -> None:
+    """Predict past months, each by the model that could have been trained at its end, without storing anything."""
+    from crm_assets.backtesting import backtest as run_backtest
+    from crm_assets.backtesting import print_backtest
+    from crm_assets.calendar import parse_months
+    from crm_assets.settings import load_settings
+
+    settings = load_settings(source_url=source)
+    for file in (out, features_out):
+        if file and not file.parent.is_dir():
+            raise SettingsError(f"{file.parent}, where {file.name} should go, is no folder")
+    found = run_backtest(
+        settings,
+        parse_months(months) if months else None,
+        lambda month: None if as_json else click.echo(f"{month}", err=True),
+    )
+    if out:
+        columns = ["opportunity_id", "snapshot_month", "probability"]
+        _write(out, found.predictions[columns].to_csv(index=False).encode())
+    if features_out:
+        _write(features_out, found.features.to_csv(index=False).encode())
+    if as_json:
+        click.echo(json.dumps(found.as_dict()))
+    else:
+        print_backtest(found)
+
+
+@main.command(epilog=f"Example: crm-assets rollback --reason 'prices were wrong in October'{EXIT_CODES}")
+@_SOURCE
+@click.option("--reason", required=True, help="Why, which is kept with the version that is withdrawn.")
+@click.option("--to", "version", metavar="VERSION", help="Earlier champion to go back to; the last one by default.")
+@_JSON
+@_verb
+def rollback(source: str | None, reason: str, version: str | None, as_json: bool) -> None:
+    """Withdraw the champion from the newest month on, and score that month by the champion before it."""
+    from crm_assets.rollback import roll_back
+    from crm_assets.settings import load_settings
+
+    done = roll_back(load_settings(source_url=source), reason, version, show_progress=not as_json)
+    champion = {name: value for name, value in done.champion.items() if name.startswith("champion_")}
+    if as_json:
+        click.echo(json.dumps({"month": str(done.month), "withdrawn": done.withdrawn, **champion}))
+        return
+    now = champion["champion_version"]
+    click.echo(f"Withdrawn from {done.month} on: version {', '.join(done.withdrawn)}, because {reason}.")
+    told = f"version {now} of {champion['champion_month']} ({champion['champion_rung']})" if now else "nobody"
+    click.echo(f"Champion: {told}. {done.month} was scored by it; earlier months and scores stay as they were.")
+
+
 @main.command(epilog=f"Example: crm-assets verify --month 2017-09{EXIT_CODES}")
 @_SOURCE
 @click.option("--month", metavar="M", required=True, help="Month to make again and compare, YYYY-MM.")

@@ -22,6 +22,7 @@ from crm_assets.defs.composition import build_definitions
 from crm_assets.defs.jobs import BACKFILL
 from crm_assets.defs.platform import Platform
 from crm_assets.defs.provenance import stale_months
+from crm_assets.defs.training import candidates_of
 from crm_assets.errors import CrmAssetsError, LakeError, QualityError, SettingsError, SourceError
 from crm_assets.settings import Settings
 
@@ -121,6 +122,7 @@ def _check_before(platform: Platform, made: list[Month]) -> None:
     ]
     if faults:
         raise QualityError(" | ".join(faults[:_FAULTS]))
+    candidates_of(platform.settings)
     platform.registry.check()
     if platform.settings.engine != "auto":
         platform.engine_for(0)

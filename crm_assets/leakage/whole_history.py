@@ -53,7 +53,7 @@ def history_findings(
         made.append(rebuild(world))
         yield from feature_findings(world, seed=seed, rebuild=rebuild)
         if len(made) > 1:
-            matured.append(_outcomes(made[-2], made[-1]))
+            matured.append(matured_outcomes(made[-2], made[-1]))
             yield from outcome_findings(made[-2].features, made[-2].closings, matured[-1], understood=understood)
     history = history_of(made, matured)
     training, told = train(history), pl.concat(matured) if matured else pl.DataFrame(schema=OUTCOMES.polars_schema())
@@ -67,14 +67,15 @@ def history_findings(
 
     def scores_of(other: Sequence[World]) -> dict[str, float]:
         months = [rebuild(world) for world in other]
-        told = [_outcomes(before, after) for before, after in itertools.pairwise(months)]
+        told = [matured_outcomes(before, after) for before, after in itertools.pairwise(months)]
         changed = history_of(months, told)
         return book_scores(train(changed), changed.rows, last)
 
     yield from _scores_in_other_worlds(worlds, book, scores_of, book_scores(training, history.rows, last), seed)
 
 
-def _outcomes(previous: Rebuilt, current: Rebuilt) -> pl.DataFrame:
+def matured_outcomes(previous: Rebuilt, current: Rebuilt) -> pl.DataFrame:
+    """Rows of `OUTCOMES`: what a month tells about the book of the month before."""
     found: nw.LazyFrame[Any] = outcomes(
         nw.from_native(previous.snapshots.lazy()), nw.from_native(current.snapshots.lazy())
     )

@@ -1,0 +1,86 @@
+"""Takes the champion back: `crm-assets rollback`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from crm_assets.calendar import Month
+from crm_assets.errors import SettingsError
+from crm_assets.lake import Lake
+from crm_assets.modelling.promotion import WIN_MODEL
+from crm_assets.run import RunResult, run_months
+from crm_assets.settings import Settings
+from crm_assets.sources import canonical_url
+
+
+@dataclass(frozen=True)
+class RolledBack:
+    """What a rollback did.
+
+    Attributes:
+        month: newest month, from whose end on another model is champion.
+        withdrawn: versions that are champion no more.
+        champion: the row of `win_model` after it.
+        result: of making the month again.
+    """
+
+    month: Month
+    withdrawn: tuple[str, ...]
+    champion: dict[str, Any]
+    result: RunResult
+
+
+def roll_back(settings: Settings, reason: str, to: str | None, *, show_progress: bool) -> RolledBack:
+    """Withdraw the champion from the newest month on, and score that month by the champion before it.
+
+    Earlier months stay as they were, and so do the scores that were given; a version that was withdrawn is never
+    promoted again.
+
+    Args:
+        settings: the deployment's.
+        reason: why, which is kept with the version.
+        to: version of an earlier champion to go back to; the one before the present one when None.
+        show_progress: whether to draw a progress bar.
+
+    Raises:
+        SettingsError: there is no champion, or `to` was never one.
+        LakeError, RegistryError: lake or registry cannot be used.
+    """
+    from crm_assets.registry import Registry
+
+    lake = Lake.open(settings.dataset_url, source=canonical_url(settings.source_url), create=False)
+    registry = Registry(settings.tracking_uri, settings.model_name)
+    champions = _champions(lake)
+    if not champions:
+        raise SettingsError(f"{lake.url} has no champion to roll back: run the graph first")
+    month, present = champions[0]
+    versions = list(dict.fromkeys(version for _, version in champions))
+    withdrawn = registry.withdrawn()
+    earlier = [version for version in versions[1:] if version not in withdrawn]
+    if to is not None and to not in earlier:
+        among = f"choose among {', '.join(earlier)}" if earlier else "there was none before"
+        raise SettingsError(f"version {to} is no champion before version {present} of {month}: {among}")
+    back_to = to or (earlier[0] if earlier else None)
+    newer = versions if back_to is None else versions[: versions.index(back_to)]
+    gone = tuple(version for version in newer if version not in withdrawn)
+    for version in gone:
+        registry.withdraw(version, month, reason)
+    if back_to is not None:
+        # At once, for whoever loads the champion by its alias while the month is made again.
+        registry.set_champion(back_to)
+    result = run_months(settings, [month], force=False, show_progress=show_progress)
+    row = pl.read_parquet(lake.table_path(WIN_MODEL.name, month)).row(0, named=True)
+    return RolledBack(month, gone, row, result)
+
+
+def _champions(lake: Lake) -> list[tuple[Month, str]]:
+    """Month and version of each champion, the newest month first."""
+    found = []
+    for text in reversed(lake.months(WIN_MODEL.name)):
+        row = pl.read_parquet(lake.table_path(WIN_MODEL.name, Month.parse(text))).row(0, named=True)
+        if row["champion_version"] is not None:
+            found.append((Month.parse(text), str(row["champion_version"])))
+    return found
