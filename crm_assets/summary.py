@@ -6,6 +6,7 @@ import os
 import shlex
 import shutil
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -15,7 +16,7 @@ from crm_assets.defs.provenance import DOCUMENTS
 from crm_assets.defs.scoring import SCORES
 from crm_assets.history.snapshots import SNAPSHOTS
 from crm_assets.lake import Lake
-from crm_assets.modelling.forecast import FORECAST
+from crm_assets.modelling.forecast import BOOK, FORECAST, NEW_BUSINESS, TOTAL
 from crm_assets.modelling.promotion import WIN_MODEL
 from crm_assets.monitoring.drift_columns import DRIFT
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 TOP = 10
 _WIDTH = 100
+_BACKTEST = "backtest_"
 _SHOWN = ("opportunity_id", "sales_agent", "product", "age_days", "probability", "expected_value")
 
 
@@ -39,7 +41,7 @@ def summary(platform: Platform, month: Month) -> dict[str, Any]:
     """What to show of `month`, as plain values: top deals, forecast, champion, quality and places."""
     lake = platform.lake
     model = pl.read_parquet(lake.table_path(WIN_MODEL.name, month)).row(0, named=True)
-    forecast = pl.read_parquet(lake.table_path(FORECAST.name, month)).filter(pl.col("level") == "total")
+    forecast = platform.manifest(FORECAST.name, month)
     drift, taken = platform.manifest(DRIFT.name, month), platform.manifest(SNAPSHOTS.name, month)
     rows = scores_of(lake, month)
     return {
@@ -47,7 +49,7 @@ def summary(platform: Platform, month: Month) -> dict[str, Any]:
         "month": str(month),
         "open_opportunities": rows.height,
         "top": rows.select(_SHOWN).head(TOP).to_dicts(),
-        "forecast": forecast.row(0, named=True) if forecast.height else None,
+        "forecast": _forecast(lake, month, forecast.notes if forecast else {}),
         "champion": _champion(lake, model),
         "model": {name: model[name] for name in ("status", "reason")},
         "quality": dict(taken.notes) if taken else {},
@@ -135,7 +137,7 @@ def print_summary(shown: dict[str, Any], result: RunResult) -> None:
     else:
         title = f"Open pipeline at the end of {month}: the {TOP} deals with most expected revenue by {month.next.end}"
         print_scores(pl.DataFrame(shown["top"], schema={name: SCORES.polars_schema()[name] for name in _SHOWN}), title)
-        _print_forecast(shown["forecast"], shown["open_opportunities"])
+        _print_forecast(shown["forecast"])
         _print_champion(shown["champion"])
     _print_next(shown, result)
 
@@ -157,15 +159,31 @@ def _print_quality(quality: dict[str, Any]) -> None:
         click.echo(f"Data quality {quality['quality_score']:.2f} of 1: {quality['rows_in_source']:,} rows, {told}.")
 
 
-def _print_forecast(forecast: dict[str, Any] | None, deals: int) -> None:
+def _forecast(lake: Lake, month: Month, notes: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The total with its parts and its backtest; None where there is none."""
+    rows = pl.read_parquet(lake.table_path(FORECAST.name, month))
+    by_level = {row["level"]: row for row in rows.to_dicts() if row["level"] in {TOTAL, BOOK, NEW_BUSINESS}}
+    if TOTAL not in by_level:
+        return None
+    backtest = {name.removeprefix(_BACKTEST): notes[name] for name in notes if name.startswith(_BACKTEST)}
+    return {**by_level[TOTAL], "book": by_level[BOOK], "new_business": by_level[NEW_BUSINESS], "backtest": backtest}
+
+
+def _print_forecast(forecast: dict[str, Any] | None) -> None:
     import click
 
-    if forecast:
-        click.echo(
-            f"Forecast for {forecast['forecast_month']}: {forecast['expected_revenue']:,.0f} USD from {deals:,} open "
-            f"deals (80 % interval {forecast['low_80']:,.0f} to {forecast['high_80']:,.0f}), "
-            f"{forecast['expected_wins']:.0f} wins."
-        )
+    if not forecast:
+        return
+    book, new, backtest = forecast["book"], forecast["new_business"], forecast["backtest"]
+    click.echo(
+        f"Forecast for {forecast['forecast_month']}, at list price: {forecast['expected_revenue']:,.0f} USD (80 % "
+        f"interval {forecast['low_80']:,.0f} to {forecast['high_80']:,.0f}), {book['expected_revenue']:,.0f} of it from "
+        f"{book['deals']:,} open deals and {new['expected_revenue']:,.0f} from new business; "
+        f"{forecast['expected_wins']:.0f} wins."
+    )
+    if forecast["naive_revenue"] is not None:
+        backtested = f"; in the backtest {backtest['verdict']}" if "verdict" in backtest else ""
+        click.echo(f"The same month of last quarter brought {forecast['naive_revenue']:,.0f} USD{backtested}.")
 
 
 def _print_champion(champion: dict[str, Any]) -> None:

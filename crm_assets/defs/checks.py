@@ -1,5 +1,6 @@
 """Asset checks: blocking ones stop what is downstream in the run, the others show on the asset's page."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ from crm_assets.features.registry import FEATURE_TABLE
 from crm_assets.history.snapshots import QUARANTINE, SNAPSHOTS
 from crm_assets.lake import Lake
 from crm_assets.leakage.finding import LEAKAGE_REPORT, faults_of, report
+from crm_assets.modelling.forecast_accuracy import ACCURACY
 from crm_assets.modelling.movement import PARTS, SCORE_CHANGES
 from crm_assets.modelling.promotion import WIN_MODEL
 from crm_assets.monitoring.drift_columns import DRIFT
@@ -27,6 +29,8 @@ SCORE_TOLERANCE = 1e-9
 """By how much a probability that was computed again may differ from the stored score."""
 SUM_TOLERANCE = 1e-12
 """By how much the parts of a change may miss it: rounding of a few sums of numbers below 1."""
+RAREST_COVERAGE = 0.05
+"""Probability below which too few months within the 80 % interval are no chance."""
 LOWEST_QUALITY = 0.7
 """Quality score of a snapshot below which its check warns."""
 
@@ -223,6 +227,25 @@ def _stored_scores(lake: Lake, month: Month) -> pl.DataFrame:
     return rows.select("opportunity_id", pl.col("probability").alias("stored"))
 
 
+def coverage_verdict(platform: Platform, month: Month) -> Verdict:
+    """Whether as few months within the 80 % interval as there were could be chance, were its coverage right.
+
+    Chance is the binomial distribution's: 5 % of honest forecasts warn.
+    """
+    rows = pl.read_parquet(platform.lake.table_path(ACCURACY.name, month))
+    inside, months = int(rows["inside_80"].sum()), rows.height
+    chance = sum(math.comb(months, k) * 0.8**k * 0.2 ** (months - k) for k in range(inside + 1))
+    figures = {"inside_80": inside, "inside_95": int(rows["inside_95"].sum()), "months": months, "chance": chance}
+    if chance >= RAREST_COVERAGE:
+        return Verdict(None, figures)
+    return Verdict(
+        f"{inside} of {months} months up to {month} were within the forecast's 80 % interval, which is chance in "
+        f"{chance:.1%} of cases: the intervals are too narrow, or the probabilities are off; see {ACCURACY.name} and "
+        "model_performance",
+        figures,
+    )
+
+
 def drift_verdict(platform: Platform, month: Month) -> Verdict:
     """Whether the month's drift level is HIGH."""
     manifest = platform.lake.manifest(DRIFT.name, month)
@@ -308,6 +331,13 @@ CHECKS: tuple[MonthlyCheck, ...] = (
         score_changes_verdict,
         True,
         "The parts sum to the change between the stored scores of both months.",
+    ),
+    MonthlyCheck(
+        ACCURACY.name,
+        "covers",
+        coverage_verdict,
+        False,
+        "As many months were within the 80 % interval as chance allows.",
     ),
     MonthlyCheck(DRIFT.name, "not_high", drift_verdict, False, "The drift level is not HIGH."),
 )

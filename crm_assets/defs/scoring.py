@@ -1,4 +1,4 @@
-"""Scores of the book by the champion as of the month, why they moved, and the revenue they add up to."""
+"""Scores of the book by the champion as of the month, why they moved, the revenue they add up to, and how it came."""
 
 from __future__ import annotations
 
@@ -12,10 +12,15 @@ from numpy.typing import NDArray
 from crm_assets.calendar import Month
 from crm_assets.contracts import Column, Kind, Table
 from crm_assets.defs.inputs import Inputs
-from crm_assets.defs.monthly import Made, Needs, monthly_asset
+from crm_assets.defs.monthly import HISTORY_MONTHS, Made, Needs, history_of, monthly_asset
 from crm_assets.features.registry import CAUSES, FEATURE_TABLE
+from crm_assets.history.snapshots import SNAPSHOTS
+from crm_assets.history.wins import WINS, won_deals
+from crm_assets.modelling.backtest import BACKTEST
 from crm_assets.modelling.cold_start import RUNGS
-from crm_assets.modelling.forecast import FORECAST, TOTAL, forecast
+from crm_assets.modelling.forecast import FORECAST, INTERVAL_ENDS, TOTAL, forecast
+from crm_assets.modelling.forecast_accuracy import ACCURACY, accuracy_figures, backtested_forecasts, informed
+from crm_assets.modelling.forecast_accuracy import forecast_accuracy as judged_forecasts
 from crm_assets.modelling.movement import PARTS, PLAYERS, SCORE_CHANGES, changes_by_cause
 from crm_assets.modelling.promotion import WIN_MODEL
 from crm_assets.modelling.reasons import SCORE_REASONS
@@ -272,23 +277,80 @@ def _champion(inputs: Inputs, month: Month) -> tuple[str, WinModel]:
     return version, inputs.registry.load(version, decided["champion_sha256"])
 
 
+def _wins(inputs: Inputs, month: Month) -> pl.DataFrame:
+    """The won deals of a month's snapshot, rows of WINS."""
+    (snapshots,) = inputs.engine_frames(SNAPSHOTS.name, month=month)
+    rows: pl.DataFrame = won_deals(snapshots).collect(backend="polars").to_native()
+    return rows.cast(dict(WINS.polars_schema()))  # type: ignore[arg-type]  # a schema is a mapping
+
+
+def _backtest_at_present_prices(inputs: Inputs, month: Month) -> pl.DataFrame:
+    """The month's rolling-origin predictions with the list price of the snapshot."""
+    predictions, snapshots = inputs.engine_frames(BACKTEST.name, SNAPSHOTS.name, month=month)
+    priced = predictions.join(snapshots.select("opportunity_id", "list_price"), on="opportunity_id", how="inner")
+    rows: pl.DataFrame = priced.collect(backend="polars").to_native()
+    return rows.sort(BACKTEST.key)
+
+
 @monthly_asset(
     FORECAST,
     group=_GROUP,
-    needs=(Needs(SCORES.name),),
+    needs=(Needs(SCORES.name), Needs(SNAPSHOTS.name), Needs(BACKTEST.name)),
     kinds=("parquet",),
-    code=("modelling", "defs/scoring"),
+    code=("history", "engines", "modelling", "defs/scoring"),
     settings=("seed",),
 )
 def revenue_forecast(inputs: Inputs, month: Month) -> Made:
-    """Expected wins and revenue of the next month from the deals that are open now, with intervals."""
+    """Expected wins and revenue of the next month from the open deals and new business, with intervals."""
     scored = inputs.frame(SCORES.name, month)
     if scored.is_empty():
         return Made(inputs.no_rows(FORECAST), notes={"status": "no scores"})
-    rolled = pl.from_pandas(forecast(scored.to_pandas(), month=month, seed=inputs.settings.seed))
+    from crm_assets.modelling import plots
+    from crm_assets.modelling.month_effect import MonthEffect, past_months
+
+    seed, wins = inputs.settings.seed, _wins(inputs, month).to_pandas()
+    predictions = _backtest_at_present_prices(inputs, month).to_pandas()
+    effect = MonthEffect.learnt(past_months(informed(predictions, wins)))
+    rolled = pl.from_pandas(forecast(scored.to_pandas(), wins, month=month, effect=effect, seed=seed))
+    backtest = backtested_forecasts(predictions, wins, month=month, seed=seed)
     total = rolled.filter(pl.col("level") == TOTAL).row(0, named=True)
-    notes = {name: total[name] for name in ("deals", "expected_wins", "expected_revenue", "low_80", "high_80")}
-    return Made(nw.from_native(rolled.lazy()), notes=notes)
+    shown = ("deals", "expected_wins", "expected_revenue", *INTERVAL_ENDS, "naive_revenue")
+    notes = {name: total[name] for name in shown if total[name] is not None}
+    notes |= {"month_effect": round(effect.tau, 4), "month_effect_months": effect.months}
+    notes |= {f"backtest_{name}": value for name, value in accuracy_figures(backtest).items()}
+    judged = pl.from_pandas(backtest)
+    return Made(
+        nw.from_native(rolled.lazy()),
+        notes=notes,
+        plots={"backtested_forecasts": plots.png(plots.forecasts(backtest, "Backtested forecasts of the total"))},
+        shown={"backtest": judged} if judged.height else {},
+    )
 
 
-SCORING_ASSETS = (scores, score_reasons, shadow_scores, score_changes, revenue_forecast)
+@monthly_asset(
+    ACCURACY,
+    group=_GROUP,
+    needs=(Needs(FORECAST.name, -HISTORY_MONTHS, -1), history_of(SNAPSHOTS.name)),
+    kinds=("parquet",),
+    code=("history", "engines", "modelling", "defs/scoring"),
+)
+def forecast_accuracy(inputs: Inputs, month: Month) -> Made:
+    """Every stored forecast whose month is over: its intervals, what came, and the seasonal naive forecast."""
+    made_at = inputs.months(FORECAST.name, month.previous)
+    totals = inputs.history(FORECAST.name, month.previous).filter(pl.col("level") == TOTAL) if made_at else None
+    if totals is None or totals.is_empty():
+        return Made(inputs.no_rows(ACCURACY), notes={"status": "no forecast of a month that is over"})
+    from crm_assets.modelling import plots
+
+    # Each month as its own snapshot tells it: at the list price of then, like the forecast.
+    over = [Month.parse(text) for text in totals["forecast_month"]]
+    wins = pl.concat([_wins(inputs, m).filter(pl.col("won_month") == str(m)) for m in over])
+    judged = judged_forecasts(totals.to_pandas(), wins.to_pandas())
+    return Made(
+        nw.from_native(pl.from_pandas(judged).lazy()),
+        notes=accuracy_figures(judged),
+        plots={"forecasts": plots.png(plots.forecasts(judged))},
+    )
+
+
+SCORING_ASSETS = (scores, score_reasons, shadow_scores, score_changes, revenue_forecast, forecast_accuracy)

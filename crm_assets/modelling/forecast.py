@@ -46,12 +46,17 @@ NO_NAME = "missing"
 INTERVALS = (80, 95)
 """Levels of the intervals, in per cent."""
 
+INTERVAL_ENDS = tuple(f"{end}_{level}" for level in INTERVALS for end in ("low", "high"))
+"""Columns of their ends."""
+
 FORECAST = Table(
     "revenue_forecast",
     "What next month is expected to bring, at list price: the total, its two parts (the book and new business), and "
     "one row per region, product and agent of the book.",
     (
-        Column("level", Kind.STRING, "What the row adds up", required=True, allowed=(TOTAL, BOOK, NEW_BUSINESS, *LEVELS)),
+        Column(
+            "level", Kind.STRING, "What the row adds up", required=True, allowed=(TOTAL, BOOK, NEW_BUSINESS, *LEVELS)
+        ),
         Column("name", Kind.STRING, "Which region, product or agent; else the level", required=True),
         Column("snapshot_month", Kind.STRING, "Month at whose end it was made, YYYY-MM", required=True),
         Column("forecast_month", Kind.STRING, "Month it is for, YYYY-MM", required=True),
@@ -84,9 +89,7 @@ _GROUPS = tuple(LEVELS.values())
 _CELL = ("sales_agent", "product", "regional_office", "list_price")
 
 
-def forecast(
-    scores: pd.DataFrame, wins: pd.DataFrame, *, month: Month, effect: MonthEffect, seed: int
-) -> pd.DataFrame:
+def forecast(scores: pd.DataFrame, wins: pd.DataFrame, *, month: Month, effect: MonthEffect, seed: int) -> pd.DataFrame:
     """Roll scores up to expected wins and revenue, and add new business.
 
     Args:
@@ -143,8 +146,14 @@ def forecast(
             "name": name,
             "snapshot_month": str(month),
             "forecast_month": str(month.next),
-            **dict(zip(("deals", "expected_wins", "expected_revenue"), expected.get((level, name), (0, 0.0, 0.0)), strict=True)),
-            **dict(zip(_ENDS, intervals.get((level, name), [0.0] * len(_ENDS)), strict=True)),
+            **dict(
+                zip(
+                    ("deals", "expected_wins", "expected_revenue"),
+                    expected.get((level, name), (0, 0.0, 0.0)),
+                    strict=True,
+                )
+            ),
+            **dict(zip(INTERVAL_ENDS, intervals.get((level, name), [0.0] * len(INTERVAL_ENDS)), strict=True)),
             "naive_revenue": None if naive is None else naive.get((level, name), 0.0),
         }
         for level, name in _lines(expected, naive)
@@ -192,10 +201,7 @@ def total_interval(
     for number, value in enumerate(prices):
         deals = int((cell == number).sum())
         revenue = revenue + value * _counted(at_nodes, number, deals, shifts, _random(seed, repr(float(value))))
-    return dict(zip(_ENDS, _interval(revenue), strict=True))
-
-
-_ENDS = tuple(f"{end}_{level}" for level in INTERVALS for end in ("low", "high"))
+    return dict(zip(INTERVAL_ENDS, _interval(revenue), strict=True))
 
 
 def check_deals(scores: pd.DataFrame) -> None:
@@ -234,9 +240,7 @@ class _Cells:
         deals = deals.sort_values([*_CELL, "probability"], ignore_index=True)
         if deals.empty:
             return cls(deals, np.empty(0, dtype=np.int64), np.zeros(1, dtype=np.int64))
-        keys = np.column_stack(
-            [deals[name].cat.codes if name in named else deals[name] for name in _CELL]
-        )
+        keys = np.column_stack([deals[name].cat.codes if name in named else deals[name] for name in _CELL])
         begins = np.append(True, (keys[1:] != keys[:-1]).any(axis=1))
         return cls(deals, np.cumsum(begins) - 1, np.append(np.flatnonzero(begins), len(deals)))
 
@@ -296,9 +300,7 @@ def _one_by_one(log_odds: Floats, shifts: Shifts, random: np.random.Generator) -
     return (random.random(given.shape) < given).sum(axis=1).astype(np.float64)
 
 
-def _sums_at_nodes(
-    probability: Floats, cell: NDArray[np.int64], cells: int, shifts: Shifts
-) -> tuple[Floats, Floats]:
+def _sums_at_nodes(probability: Floats, cell: NDArray[np.int64], cells: int, shifts: Shifts) -> tuple[Floats, Floats]:
     """Sums over each cell of the probabilities given each node's effect, and of their squares, shape (k, cells)."""
     from scipy.special import expit
 

@@ -1,4 +1,4 @@
-"""How forecasts of months that are over turned out, next to the seasonal naive forecast: the stored ones, and a backtest.
+"""How forecasts of months that are over turned out, stored ones and backtested ones, next to the seasonal naive ones.
 
 The backtest forecasts every test month of the rolling-origin predictions from what was known at its snapshot: the
 probabilities of the model of then, the month effect learnt from the test months before it, and the new business up to
@@ -14,6 +14,7 @@ import numpy as np
 from crm_assets.calendar import Month
 from crm_assets.contracts import Column, Kind, Table
 from crm_assets.modelling.forecast import (
+    INTERVAL_ENDS,
     INTERVALS,
     TOTAL,
     check_deals,
@@ -34,8 +35,6 @@ def _usd(name: str, description: str, *, required: bool = True) -> Column:
     return Column(name, Kind.FLOAT, description, unit="USD", required=required)
 
 
-_ENDS = tuple(f"{end}_{level}" for level in INTERVALS for end in ("low", "high"))
-
 ACCURACY = Table(
     "forecast_accuracy",
     "One row per month that was forecast and is over: the forecast of the total, the revenue that came, and the "
@@ -53,7 +52,9 @@ ACCURACY = Table(
         _usd("actual_revenue", "Their list price"),
         _usd("close_value", "Their revenue at close, discounts and all"),
         *(
-            Column(f"inside_{level}", Kind.BOOLEAN, f"Whether the list price was in the {level} % interval", required=True)
+            Column(
+                f"inside_{level}", Kind.BOOLEAN, f"Whether the list price was in the {level} % interval", required=True
+            )
             for level in INTERVALS
         ),
         _usd("naive_revenue", "Seasonal naive forecast; empty where there was none", required=False),
@@ -73,11 +74,11 @@ def forecast_accuracy(forecasts: pd.DataFrame, wins: pd.DataFrame) -> pd.DataFra
         wins: `history.wins.WINS` with the wins of every month they are for, at the list price of that month.
 
     Returns:
-        Rows of ACCURACY by month, for the forecasts among them whose month is in `wins` or before the last month that
-        is: a month without a row there had no win.
+        Rows of ACCURACY by month. A month without a row in `wins` had no win.
     """
     totals = forecasts[forecasts["level"] == TOTAL].sort_values("forecast_month")
-    return _table([_judged(row, wins) for row in totals.to_dict("records")])
+    rows = [{str(name): value for name, value in row.items()} for row in totals.to_dict("records")]
+    return _table([_judged(row, wins) for row in rows])
 
 
 def backtested_forecasts(predictions: pd.DataFrame, wins: pd.DataFrame, *, month: Month, seed: int) -> pd.DataFrame:
@@ -157,8 +158,8 @@ def verdict(rows: pd.DataFrame) -> str:
     closer, months = int((rows["closer"] == NAIVE).sum()), len(rows)
     model, naive = (float(rows[name].mean()) for name in ("absolute_error", "naive_absolute_error"))
     return (
-        f"the seasonal naive forecast was closer in {closer} of {months} month{'s' if months > 1 else ''}; mean absolute "
-        f"error {model:,.0f} USD, naive {naive:,.0f} USD"
+        f"the seasonal naive forecast was closer in {closer} of {months} month{'s' if months > 1 else ''}; "
+        f"mean absolute error {model:,.0f} USD, naive {naive:,.0f} USD"
     )
 
 
@@ -172,7 +173,7 @@ def _judged(row: dict[str, Any], wins: pd.DataFrame) -> dict[str, Any]:
     error = abs(row["expected_revenue"] - actual)
     naive_error = None if naive is None else abs(naive - actual)
     return {
-        **{name: row[name] for name in ("forecast_month", "snapshot_month", "expected_revenue", *_ENDS)},
+        **{name: row[name] for name in ("forecast_month", "snapshot_month", "expected_revenue", *INTERVAL_ENDS)},
         "wins": int(won["wins"].sum()),
         "actual_revenue": actual,
         "close_value": float(np.sort(won["close_value"].to_numpy(dtype=np.float64)).sum()),

@@ -1,4 +1,4 @@
-"""Pictures of a model: calibration, gain, what it looks at, the scores it gives and what moves them.
+"""Pictures of a model: calibration, gain, what it looks at, the scores it gives, what moves them, and forecasts.
 
 Figures are made without pyplot, so nothing is kept or shared between threads, and no display is needed.
 """
@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from crm_assets.modelling.metrics import equal_frequency_bins
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -154,6 +155,28 @@ def parts_by_cause(parts: Mapping[str, float], title: str = "Why scores moved") 
     axes.set_xlim(0, 1.12 * max(*values, 1e-3))
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
+    return figure
+
+
+def forecasts(rows: pd.DataFrame, title: str = "Forecasts and what came") -> Figure:
+    """For each month the forecast with both intervals, the revenue that came and the seasonal naive forecast.
+
+    Args:
+        rows: rows of `modelling.forecast_accuracy.ACCURACY`.
+    """
+    figure, axes = _canvas(title, "Month of the forecast", "Revenue at list price (million USD)")
+    if rows.empty:
+        return _nothing(figure, axes)
+    at, million = np.arange(len(rows)), rows.select_dtypes("number") / 1e6
+    axes.vlines(at, million["low_95"], million["high_95"], color=_LIGHT, linewidth=7, label="95 % interval")
+    axes.vlines(at, million["low_80"], million["high_80"], color=_BLUE, alpha=0.45, linewidth=7, label="80 % interval")
+    axes.plot(at, million["expected_revenue"], color=_BLUE, marker="_", markersize=14, linestyle="", label="forecast")
+    axes.plot(at, million["naive_revenue"], color=_GREY, marker="x", linestyle="", label="seasonal naive")
+    axes.plot(at, million["actual_revenue"], color="black", marker="D", markersize=5, linestyle="", label="what came")
+    axes.set_xticks(at, rows["forecast_month"].tolist(), rotation=45, ha="right")
+    axes.set_xlim(-0.6, len(rows) - 0.4)
+    axes.set_ylim(0, 1.05 * float(million[["high_95", "actual_revenue", "naive_revenue"]].max().max()))
+    figure.legend(frameon=False, loc="outside lower center", ncols=5, fontsize=8)
     return figure
 
 
