@@ -177,8 +177,8 @@ def _print_forecast(forecast: dict[str, Any] | None) -> None:
     book, new, backtest = forecast["book"], forecast["new_business"], forecast["backtest"]
     click.echo(
         f"Forecast for {forecast['forecast_month']}, at list price: {forecast['expected_revenue']:,.0f} USD (80 % "
-        f"interval {forecast['low_80']:,.0f} to {forecast['high_80']:,.0f}), {book['expected_revenue']:,.0f} of it from "
-        f"{book['deals']:,} open deals and {new['expected_revenue']:,.0f} from new business; "
+        f"interval {forecast['low_80']:,.0f} to {forecast['high_80']:,.0f}), {book['expected_revenue']:,.0f} of it "
+        f"from {book['deals']:,} open deals and {new['expected_revenue']:,.0f} from new business; "
         f"{forecast['expected_wins']:.0f} wins."
     )
     if forecast["naive_revenue"] is not None:

@@ -297,7 +297,8 @@ def _one_by_one(log_odds: Floats, shifts: Shifts, random: np.random.Generator) -
     from scipy.special import expit
 
     given = shifts.drawn(expit(log_odds + shifts.nodes[:, None]))
-    return (random.random(given.shape) < given).sum(axis=1).astype(np.float64)
+    wins: Floats = (random.random(given.shape) < given).sum(axis=1).astype(np.float64)
+    return wins
 
 
 def _sums_at_nodes(probability: Floats, cell: NDArray[np.int64], cells: int, shifts: Shifts) -> tuple[Floats, Floats]:

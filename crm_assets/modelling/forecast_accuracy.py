@@ -101,7 +101,7 @@ def backtested_forecasts(predictions: pd.DataFrame, wins: pd.DataFrame, *, month
     """
     check_deals(predictions)
     usable = informed(predictions, wins)
-    rows = []
+    past, rows = past_months(usable), []
     for text, book in usable.groupby("snapshot_month", sort=True):
         made_at = Month.parse(str(text))
         if made_at >= month:
@@ -109,7 +109,7 @@ def backtested_forecasts(predictions: pd.DataFrame, wins: pd.DataFrame, *, month
         known = wins[wins["won_month"] <= str(made_at)]
         new = NewBusiness.learnt(known, made_at)
         probability, price = (book[name].to_numpy(dtype=np.float64) for name in ("probability", "list_price"))
-        effect = MonthEffect.learnt(past_months(usable[usable["snapshot_month"] < str(made_at)]))
+        effect = MonthEffect.learnt([before for before in past if before.snapshot_month < str(made_at)])
         before = naive_month(known, made_at.next)
         row = {
             "forecast_month": str(made_at.next),

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -32,6 +33,7 @@ PRIOR_SCALE = 0.15
 
 _SCALES = np.geomspace(0.01, 3.0, 40)
 _STANDARD = np.linspace(-4, 4, 33)
+_STANDARD_WEIGHTS = np.exp(-(_STANDARD**2) / 2) / np.exp(-(_STANDARD**2) / 2).sum()
 _NODES = 65
 _BINS = 256
 
@@ -41,19 +43,41 @@ class PastMonth:
     """A month that was predicted before it was known.
 
     Attributes:
+        snapshot_month: YYYY-MM of the snapshot it was predicted at.
         probability: of each deal, in [0, 1], shape (n,).
         wins: how many were won.
     """
 
+    snapshot_month: str
     probability: Floats
     wins: int
+
+    @cached_property
+    def log_likelihood(self) -> Floats:
+        """Of the number of wins, for each tau of the grid; the number is taken as normal given the effect."""
+        from scipy.special import expit, logit, logsumexp
+
+        if not self.probability.size:
+            return np.zeros(_SCALES.size)
+        probability, deals = _binned(self.probability)
+        wanted, found = logit(probability), []
+        for number, scale in enumerate(_SCALES):
+            mean_log_odds, offset = _centring_of_scale(number)
+            log_odds = wanted + np.interp(wanted, mean_log_odds, offset)
+            given = expit(log_odds[:, None] + scale * _STANDARD)
+            mean = (deals[:, None] * given).sum(axis=0)
+            # A whole number stands for an interval of length 1, which has this variance and keeps it off 0.
+            variance = (deals[:, None] * given * (1 - given)).sum(axis=0) + 1 / 12
+            density = -((self.wins - mean) ** 2) / (2 * variance) - np.log(variance) / 2
+            found.append(float(logsumexp(density, b=_STANDARD_WEIGHTS)))
+        return np.array(found)
 
 
 def past_months(predictions: pd.DataFrame) -> list[PastMonth]:
     """The months of `snapshot_month`, oldest first, with `probability` and `won` of their rows."""
     return [
-        PastMonth(rows["probability"].to_numpy(dtype=np.float64), int(rows["won"].sum()))
-        for _, rows in predictions.groupby("snapshot_month", sort=True)
+        PastMonth(str(month), rows["probability"].to_numpy(dtype=np.float64), int(rows["won"].sum()))
+        for month, rows in predictions.groupby("snapshot_month", sort=True)
     ]
 
 
@@ -84,8 +108,7 @@ class MonthEffect:
         # Equal steps of the grid's logarithm: the density times tau.
         log_weight = 2 * np.log(_SCALES) - _SCALES / PRIOR_SCALE
         for month in months:
-            if month.probability.size:
-                log_weight = log_weight + _log_likelihood(month)
+            log_weight = log_weight + month.log_likelihood
         weights = np.exp(log_weight - log_weight.max())
         return cls(_SCALES.copy(), weights / weights.sum(), sum(bool(month.probability.size) for month in months))
 
@@ -163,33 +186,27 @@ def centred(probability: Floats, shifts: Floats, weights: Floats) -> Floats:
 
     Minus and plus infinity for 0 and 1.
     """
-    from scipy.special import expit, logit
+    from scipy.special import logit
+
+    wanted = logit(probability)
+    found: Floats = wanted + np.interp(wanted, *_centring(shifts, weights))
+    return found
+
+
+def _centring(shifts: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Log-odds of the mean probability, increasing, and what to add to each so that it is the mean."""
+    from scipy.special import expit
 
     grid = np.linspace(-25, 25, 1001)
     shifted = grid[:, None] + shifts
     # Each side by itself: 1 minus a mean close to 1 would lose it.
     mean = np.log((expit(shifted) * weights).sum(axis=1)) - np.log((expit(-shifted) * weights).sum(axis=1))
-    wanted = logit(probability)
-    found: Floats = wanted + np.interp(wanted, mean, grid - mean)
-    return found
+    return mean, grid - mean
 
 
-def _log_likelihood(month: PastMonth) -> Floats:
-    """Log-likelihood of the month's number of wins for each of _SCALES, the number taken as normal given the effect."""
-    from scipy.special import expit, logsumexp
-
-    probability, deals = _binned(month.probability)
-    weights = np.exp(-(_STANDARD**2) / 2)
-    weights = weights / weights.sum()
-    found = []
-    for scale in _SCALES:
-        given = expit(centred(probability, scale * _STANDARD, weights)[:, None] + scale * _STANDARD)
-        mean = (deals[:, None] * given).sum(axis=0)
-        # A whole number stands for an interval of length 1, which has this variance and keeps it off 0.
-        variance = (deals[:, None] * given * (1 - given)).sum(axis=0) + 1 / 12
-        density = -((month.wins - mean) ** 2) / (2 * variance) - np.log(variance) / 2
-        found.append(float(logsumexp(density, b=weights)))
-    return np.array(found)
+@cache
+def _centring_of_scale(number: int) -> tuple[Floats, Floats]:
+    return _centring(_SCALES[number] * _STANDARD, _STANDARD_WEIGHTS)
 
 
 def _binned(probability: Floats) -> tuple[Floats, Floats]:

@@ -24,8 +24,8 @@ BETWEEN = 0.25
 as standard deviation."""
 
 WITHIN, WITHIN_MONTHS = 0.03, 2.0
-"""Prior variance of a month about the mean of its position beyond Poisson's, as a share of that mean squared (as standard
-deviation 17 %), and the months it counts for."""
+"""Prior variance of a month about the mean of its position beyond Poisson's, as a share of that mean squared (17 % as
+standard deviation), and the months it counts for."""
 
 
 @dataclass(frozen=True)
