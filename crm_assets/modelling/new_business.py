@@ -23,8 +23,8 @@ BETWEEN = 0.25
 """Prior variance of the mean of a quarter position about the overall mean, as a share of that mean squared: half of it
 as standard deviation."""
 
-WITHIN, WITHIN_MONTHS = 0.03, 2.0
-"""Prior variance of a month about the mean of its position beyond Poisson's, as a share of that mean squared (17 % as
+WITHIN, WITHIN_MONTHS = 0.06, 4.0
+"""Prior variance of a month about the mean of its position beyond Poisson's, as a share of that mean squared (24 % as
 standard deviation), and the months it counts for."""
 
 

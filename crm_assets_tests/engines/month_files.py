@@ -16,8 +16,9 @@ from crm_assets.history.closings import DAILY_CLOSINGS, daily_closings
 from crm_assets.history.outcomes import OUTCOMES, outcomes
 from crm_assets.history.replay import replay
 from crm_assets.history.snapshots import QUARANTINE, SNAPSHOTS, snapshot
+from crm_assets.history.wins import WINS, won_deals
 
-MADE = (SNAPSHOTS, QUARANTINE, DAILY_CLOSINGS, OUTCOMES, FEATURE_TABLE)
+MADE = (SNAPSHOTS, QUARANTINE, DAILY_CLOSINGS, WINS, OUTCOMES, FEATURE_TABLE)
 
 
 class MonthFiles:
@@ -56,6 +57,7 @@ class MonthFiles:
         engine.sink(bad, self.path(QUARANTINE.name, month))
         snapshots = engine.scan(self.path(SNAPSHOTS.name, month))
         engine.sink(daily_closings(snapshots), self.path(DAILY_CLOSINGS.name, month))
+        engine.sink(won_deals(snapshots), self.path(WINS.name, month))
         closings = engine.scan(self.path(DAILY_CLOSINGS.name, month))
         engine.sink(features(snapshots, closings, month), self.path(FEATURE_TABLE.name, month))
         before = self.path(SNAPSHOTS.name, month.previous)

@@ -37,6 +37,9 @@ def test_run_again_says_that_all_is_up_to_date(at: Command) -> None:
     assert told.exit_code == 0, told.output
     assert "Nothing to do: 2016-10 to 2017-12 are up to date." in told.output
     assert "Forecast for 2018-01" in told.output
+    assert "Forecast for 2018-01, at list price: " in told.output
+    assert "The same month of last quarter brought " in told.output
+    assert "the seasonal naive forecast was closer in " in told.output
     assert "Champion: version" in told.output
     assert "2017-12.html" in told.output
     assert "creating opportunities" in told.stderr.splitlines()
@@ -51,7 +54,11 @@ def test_run_as_json(at: Command) -> None:
     values = [row["expected_value"] for row in shown["top"]]
     assert values == sorted(values, reverse=True)
     assert shown["champion"]["backtest"]["brier"] < shown["champion"]["backtest"]["base_rate_brier"]
-    assert shown["forecast"]["forecast_month"] == "2018-01"
+    forecast = shown["forecast"]
+    assert forecast["forecast_month"] == "2018-01"
+    parts = forecast["book"]["expected_revenue"] + forecast["new_business"]["expected_revenue"]
+    assert forecast["expected_revenue"] == pytest.approx(parts)
+    assert forecast["backtest"]["months"] > 0
 
 
 def test_scores_of_a_month(at: Command, finished: Finished) -> None:

@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 
 from crm_assets.calendar import Month, month_range
 from crm_assets.defs.assets import ASSETS
-from crm_assets.defs.checks import Verdict, score_changes_verdict
+from crm_assets.defs.checks import Verdict, coverage_verdict, score_changes_verdict
 from crm_assets.defs.inputs import Inputs
 from crm_assets.defs.platform import Platform
 from crm_assets.errors import LakeError
@@ -24,7 +24,7 @@ from crm_assets.features.registry import CAUSES, WIN_MODEL_FEATURES
 from crm_assets.modelling.movement import PARTS, PLAYERS
 from crm_assets.run import run_months
 from crm_assets.settings import Settings
-from crm_assets_tests.graph.conftest import Finished
+from crm_assets_tests.graph.conftest import SMALL, Finished
 
 
 def table(finished: Finished, asset: str, month: Month | None = None) -> pl.DataFrame:
@@ -111,11 +111,66 @@ def test_backtest_beats_the_base_rate_but_is_no_oracle(finished: Finished) -> No
 
 def test_forecast_adds_up(finished: Finished) -> None:
     scores, forecast = table(finished, "scores"), table(finished, "revenue_forecast")
-    by_level = forecast.group_by("level").agg(pl.col("expected_revenue").sum())
-    for revenue in by_level["expected_revenue"]:
-        assert revenue == pytest.approx(scores["expected_value"].sum())
+    by_level = {row["level"]: row for row in forecast.group_by("level").agg(pl.col(pl.Float64).sum()).to_dicts()}
+    for level in ("book", "region", "product", "agent"):
+        assert by_level[level]["expected_revenue"] == pytest.approx(scores["expected_value"].sum()), level
+    for column in ("expected_wins", "expected_revenue", "naive_revenue"):
+        parts = by_level["book"][column] + by_level["new business"][column]
+        assert parts > 0
+        assert by_level["total"][column] == pytest.approx(parts)
     total = forecast.filter(pl.col("level") == "total").row(0, named=True)
     assert total["low_95"] <= total["low_80"] <= total["expected_revenue"] <= total["high_80"] <= total["high_95"]
+
+
+def test_forecast_stands_next_to_the_month_of_last_quarter(finished: Finished) -> None:
+    forecast, snapshots = table(finished, "revenue_forecast"), table(finished, "opportunity_snapshots")
+    closed = pl.col("close_date").dt.strftime("%Y-%m")
+    october = snapshots.filter((pl.col("deal_stage") == "Won") & (closed == "2017-10"))
+    total = forecast.filter(pl.col("level") == "total").row(0, named=True)
+    assert total["forecast_month"] == "2018-01"
+    assert total["naive_revenue"] == october["list_price"].sum() > 0
+    manifest = finished.platform.lake.manifest("revenue_forecast", finished.last)
+    assert manifest is not None
+    assert manifest.notes["backtest_months"] == SMALL["backtest_months"]
+    assert "the seasonal naive forecast was closer in" in str(manifest.notes["backtest_verdict"])
+
+
+def test_every_forecast_of_a_month_that_is_over_is_judged_by_that_months_snapshot(finished: Finished) -> None:
+    judged = table(finished, "forecast_accuracy")
+    forecast = [month for month in finished.result.months[:-1] if table(finished, "revenue_forecast", month).height]
+    assert judged["snapshot_month"].to_list() == [str(month) for month in forecast]
+    assert forecast
+    for row in judged.iter_rows(named=True):
+        over = Month.parse(row["forecast_month"])
+        made = table(finished, "revenue_forecast", over.previous).filter(pl.col("level") == "total").row(0, named=True)
+        assert [row[name] for name in ("expected_revenue", "low_80", "naive_revenue")] == [
+            made[name] for name in ("expected_revenue", "low_80", "naive_revenue")
+        ]
+        won = table(finished, "opportunity_snapshots", over).filter(
+            (pl.col("deal_stage") == "Won") & (pl.col("close_date") >= over.start)
+        )
+        assert (row["wins"], row["actual_revenue"]) == (won.height, won["list_price"].sum())
+        assert row["close_value"] == pytest.approx(won["close_value"].sum())
+    assert table(finished, "forecast_accuracy", forecast[0]).is_empty()
+
+
+def test_too_few_months_within_the_interval_warn(finished: Finished, tmp_path: Path) -> None:
+    judged = table(finished, "forecast_accuracy").head(1)
+    path = tmp_path / "accuracy.parquet"
+    platform = cast(Platform, SimpleNamespace(lake=SimpleNamespace(table_path=lambda *_: path)))
+
+    def verdict(inside: int, months: int) -> Verdict:
+        rows = pl.concat([judged.with_columns(inside_80=pl.lit(number < inside)) for number in range(months)])
+        rows.write_parquet(path)
+        return coverage_verdict(platform, finished.last)
+
+    assert verdict(0, 1).fault is None
+    assert verdict(5, 8).fault is None
+    fault = verdict(4, 9).fault
+    assert fault is not None
+    assert "4 of 9 months" in fault
+    judged.head(0).write_parquet(path)
+    assert coverage_verdict(platform, finished.last).fault is None
 
 
 def test_every_score_of_two_months_is_explained(finished: Finished) -> None:

@@ -72,8 +72,9 @@ def wins_of(predictions: pd.DataFrame, before: int = 3) -> pd.DataFrame:
     for month, book in predictions.groupby("snapshot_month"):
         after = str(Month.parse(str(month)).next)
         rows.append((after, True, 50.0, 40))
-        won = book[book["won"] == 1].groupby("list_price").size()
-        rows += [(after, False, float(price), int(count)) for price, count in won.items()]
+        rows += [
+            (after, False, price, int(book.loc[book["list_price"] == price, "won"].sum())) for price in (50.0, 500.0)
+        ]
     return won_rows(*rows)
 
 

@@ -5,14 +5,34 @@ import struct
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
 from crm_assets.modelling import plots
+from crm_assets.modelling.forecast_accuracy import forecast_accuracy
+from crm_assets_tests.modelling.won_rows import won_rows
 
 RANDOM = np.random.default_rng(1)
 PROBABILITY = RANDOM.random(300)
 WON = (RANDOM.random(300) < PROBABILITY).astype(int)
+
+FORECASTS = forecast_accuracy(
+    pd.DataFrame(
+        {
+            "level": "total",
+            "forecast_month": ["2017-07", "2017-08"],
+            "snapshot_month": ["2017-06", "2017-07"],
+            "expected_revenue": [1e6, 2e6],
+            "low_80": [8e5, 1.5e6],
+            "high_80": [1.2e6, 2.5e6],
+            "low_95": [5e5, 1e6],
+            "high_95": [1.5e6, 4e6],
+            "naive_revenue": [float("nan"), 1.9e6],
+        }
+    ),
+    won_rows(("2017-07", False, 1000.0, 900), ("2017-08", True, 1000.0, 2100)),
+)
 
 DRAWN: dict[str, Callable[[], Figure]] = {
     "reliability": lambda: plots.reliability(WON, PROBABILITY),
@@ -27,6 +47,9 @@ DRAWN: dict[str, Callable[[], Figure]] = {
     "no wins": lambda: plots.cumulative_gain([0, 0], [0.1, 0.2]),
     "no features": lambda: plots.feature_importance({}),
     "no scores": lambda: plots.score_histogram([]),
+    "forecasts": lambda: plots.forecasts(FORECASTS),
+    "no forecasts": lambda: plots.forecasts(FORECASTS.iloc[:0]),
+    "no naive forecast": lambda: plots.forecasts(FORECASTS.assign(naive_revenue=float("nan"))),
     "certain": lambda: plots.score_histogram([1.0, 1.0]),
 }
 
@@ -75,6 +98,16 @@ def test_parts_are_in_percentage_points_in_the_order_given() -> None:
     assert [label.get_text() for label in axes.get_yticklabels()] == ["time passed", "the world changed"]
     assert [text.get_text() for text in axes.texts] == ["1.25", "25.00"]
     assert "percentage points" in axes.get_xlabel()
+
+
+def test_forecasts_are_in_millions_under_their_months() -> None:
+    axes = plots.forecasts(FORECASTS).axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["2017-07", "2017-08"]
+    drawn = {str(line.get_label()): np.asarray(line.get_ydata()).tolist() for line in axes.get_lines()}
+    assert drawn["forecast"] == [1, 2]
+    assert drawn["what came"] == [0.9, 2.1]
+    assert drawn["seasonal naive"][1] == 1.9
+    assert axes.get_ylim() == (0, 4.2)
 
 
 def test_a_figure_can_be_saved_again() -> None:
