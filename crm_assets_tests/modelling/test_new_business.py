@@ -36,9 +36,10 @@ def test_a_position_with_few_months_is_drawn_towards_the_mean_of_all() -> None:
 
 def test_what_comes_after_the_month_or_was_in_the_book_does_not_count() -> None:
     known = monthly([20, 8, 9] * 2)
-    later = won_rows(*known, ("2017-07", True, 100.0, 999), ("2017-05", False, 100.0, 999))
+    later = won_rows(*known, ("2017-07", True, 5.0, 999), ("2017-05", False, 5.0, 999))
     before, after = (NewBusiness.learnt(wins, Month(2017, 6)) for wins in (won_rows(*known), later))
     assert (after.mean, after.variance, after.months) == (before.mean, before.variance, before.months) != (0, 0, 0)
+    assert after.prices.tolist() == [100]
 
 
 def test_months_without_new_business_count_from_the_first_win_on() -> None:
