@@ -315,7 +315,7 @@ def revenue_forecast(inputs: Inputs, month: Month) -> Made:
     backtest = backtested_forecasts(predictions, wins, month=month, seed=seed)
     total = rolled.filter(pl.col("level") == TOTAL).row(0, named=True)
     shown = ("deals", "expected_wins", "expected_revenue", *INTERVAL_ENDS, "naive_revenue")
-    notes = {name: total[name] for name in shown if total[name] is not None}
+    notes = {name: round(total[name], 2) for name in shown if total[name] is not None}
     notes |= {"month_effect": round(effect.tau, 4), "month_effect_months": effect.months}
     notes |= {f"backtest_{name}": value for name, value in accuracy_figures(backtest).items()}
     judged = pl.from_pandas(backtest)

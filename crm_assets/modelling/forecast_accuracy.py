@@ -132,14 +132,14 @@ def informed(predictions: pd.DataFrame, wins: pd.DataFrame) -> pd.DataFrame:
 def accuracy_figures(rows: pd.DataFrame) -> dict[str, Any]:
     """What rows of ACCURACY come to; figures that need a month, or a naive forecast, are left out without one.
 
-    `months`, `coverage_80`, `coverage_95` (shares of months), `mean_absolute_error`, and over the months with a naive
+    `months`, `coverage_80`, `coverage_95` (shares of months), `mean_absolute_error` (USD), and over the months with a naive
     forecast `naive_months`, `naive_closer` (months), `mean_absolute_error_beside_naive`, `naive_mean_absolute_error`
     and `verdict`, a sentence.
     """
     figures: dict[str, Any] = {"months": len(rows)}
     if rows.empty:
         return figures
-    figures |= {f"coverage_{level}": float(rows[f"inside_{level}"].mean()) for level in INTERVALS}
+    figures |= {f"coverage_{level}": round(float(rows[f"inside_{level}"].mean()), 4) for level in INTERVALS}
     figures["mean_absolute_error"] = round(float(rows["absolute_error"].mean()), 2)
     both = rows[rows["closer"].notna()]
     if both.empty:
