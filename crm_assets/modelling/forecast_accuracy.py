@@ -132,9 +132,9 @@ def informed(predictions: pd.DataFrame, wins: pd.DataFrame) -> pd.DataFrame:
 def accuracy_figures(rows: pd.DataFrame) -> dict[str, Any]:
     """What rows of ACCURACY come to; figures that need a month, or a naive forecast, are left out without one.
 
-    `months`, `coverage_80`, `coverage_95` (shares of months), `mean_absolute_error` (USD), and over the months with a naive
-    forecast `naive_months`, `naive_closer` (months), `mean_absolute_error_beside_naive`, `naive_mean_absolute_error`
-    and `verdict`, a sentence.
+    `months`, `coverage_80`, `coverage_95` (shares of months), `mean_absolute_error` (USD), and over the months with a
+    naive forecast `naive_months`, `naive_closer` (months), `mean_absolute_error_beside_naive`,
+    `naive_mean_absolute_error` (USD) and `verdict`, a sentence.
     """
     figures: dict[str, Any] = {"months": len(rows)}
     if rows.empty:
