@@ -176,7 +176,8 @@ def _judged(row: dict[str, Any], wins: pd.DataFrame) -> dict[str, Any]:
         **{name: row[name] for name in ("forecast_month", "snapshot_month", "expected_revenue", *INTERVAL_ENDS)},
         "wins": int(won["wins"].sum()),
         "actual_revenue": actual,
-        "close_value": float(np.sort(won["close_value"].to_numpy(dtype=np.float64)).sum()),
+        # To the cent: engines add up cents in any order.
+        "close_value": round(float(np.sort(won["close_value"].to_numpy(dtype=np.float64)).sum()), 2),
         **{f"inside_{level}": bool(row[f"low_{level}"] <= actual <= row[f"high_{level}"]) for level in INTERVALS},
         "naive_revenue": naive,
         "absolute_error": error,
