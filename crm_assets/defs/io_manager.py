@@ -28,7 +28,7 @@ class LakeIOManager(dg.IOManager):
             manifest = store(obj.platform, obj.asset, month, made)
             # The public way, on an asset's context, is over once its function has returned.
             context.step_context.add_asset_metadata(
-                metadata=shown_metadata(obj.platform, obj.asset, month, made, manifest),
+                metadata=shown_metadata(obj.platform, obj.asset, month, made, manifest, newest=month == obj.months[-1]),
                 asset_key=context.asset_key,
                 partition_key=str(month),
             )
@@ -60,9 +60,9 @@ def store(platform: Platform, asset: MonthlyAsset, month: Month, made: Made) -> 
 
 
 def shown_metadata(
-    platform: Platform, asset: MonthlyAsset, month: Month, made: Made, manifest: Manifest
+    platform: Platform, asset: MonthlyAsset, month: Month, made: Made, manifest: Manifest, *, newest: bool
 ) -> dict[str, Any]:
-    """Row count, place, hash, preview, figures and plots of one month."""
+    """Row count, place, hash, preview, figures, and plots of one month if it is the newest of its run."""
     lake = platform.lake
     rows = pl.scan_parquet(lake.table_path(asset.name, month))
     if asset.preview_by:
@@ -83,6 +83,6 @@ def shown_metadata(
         metadata[f"{suffix}_report"] = dg.MetadataValue.path(lake.location(asset.name, month, suffix))
     for title, table in made.shown.items():
         metadata[title] = dg.MetadataValue.md(markdown(table))
-    for title, image in made.plots.items():
-        metadata[title] = picture(title, image)
+    if newest:
+        metadata |= {title: picture(title, draw()) for title, draw in made.plots.items()}
     return metadata

@@ -20,6 +20,8 @@ from crm_assets.history.snapshots import SNAPSHOTS
 from crm_assets.leakage.finding import LEAKAGE_REPORT, Finding, Probe, Verdict, faults_of, report, worst
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from crm_assets.defs.platform import Platform
     from crm_assets.leakage.worlds import World
     from crm_assets.settings import Settings
@@ -90,15 +92,14 @@ def leakage_report(inputs: Inputs, month: Month) -> Made:
     return Made(
         nw.from_native(rows.lazy()),
         notes={**counts, "faults": faults_of(rows)},
-        # Nobody looks at the pictures of a backfill's earlier months, and they cost more than the probes.
-        plots=_plots(rows) if month == inputs.last_month else {},
+        plots=_plots(rows),
         shown={"probes": shown_probes(rows)},
     )
 
 
-def _plots(rows: pl.DataFrame) -> dict[str, bytes]:
-    picture = separation_picture(rows)
-    return {} if picture is None else {"separation": picture}
+def _plots(rows: pl.DataFrame) -> dict[str, Callable[[], bytes]]:
+    measured = _measured(rows)
+    return {} if measured.is_empty() else {"separation": lambda: _separation(measured)}
 
 
 def separation_picture(rows: pl.DataFrame) -> bytes | None:
@@ -107,11 +108,17 @@ def separation_picture(rows: pl.DataFrame) -> bytes | None:
     Args:
         rows: of `LEAKAGE_REPORT`.
     """
+    measured = _measured(rows)
+    return None if measured.is_empty() else _separation(measured)
+
+
+def _measured(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.filter(pl.col("measured").is_not_null() & (pl.col("probe") != Probe.MISSINGNESS))
+
+
+def _separation(measured: pl.DataFrame) -> bytes:
     from crm_assets.modelling import plots
 
-    measured = rows.filter(pl.col("measured").is_not_null() & (pl.col("probe") != Probe.MISSINGNESS))
-    if measured.is_empty():
-        return None
     newest = measured.filter(pl.col("examined_month") == pl.col("examined_month").max())
     names, probes, aucs, limits = (newest[name].to_list() for name in ("column", "probe", "measured", "limit"))
     return plots.png(plots.separation(names, probes, aucs, limits))

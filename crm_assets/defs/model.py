@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
@@ -38,6 +39,8 @@ from crm_assets.modelling.promotion import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from crm_assets.defs.platform import Platform
     from crm_assets.lake import Manifest
     from crm_assets.modelling.backtest import BacktestReport, RollingOrigin
@@ -154,7 +157,7 @@ def win_model(inputs: Inputs, month: Month) -> Made:
     champion = _champion_before(inputs, month)
     row: dict[str, Any] = {"snapshot_month": str(month), "promoted": False, "test_months": 0}
     notes: dict[str, Any] = {}
-    plots: dict[str, bytes] = {}
+    plots: dict[str, Callable[[], bytes]] = {}
     too_little = origin.too_little(month)
     if too_little:
         row |= {"status": "not trained", "reason": too_little}
@@ -304,8 +307,8 @@ def _champion_before(inputs: Inputs, month: Month) -> dict[str, str | None]:
 
 def _log(
     inputs: Inputs, month: Month, model: WinModel, report: BacktestReport, decision: PromotionDecision
-) -> tuple[ModelReference, dict[str, bytes]]:
-    """Log the month's model to the registry; returns its reference and the plots as PNG by title."""
+) -> tuple[ModelReference, dict[str, Callable[[], bytes]]]:
+    """Log the month's model to the registry; returns its reference and what draws its plots, by title."""
     from crm_assets.modelling import plots
 
     origin = rolling_origin(inputs)
@@ -334,7 +337,7 @@ def _log(
         candidates=_candidate_runs(origin, month, inputs.settings.backtest_months),
     )
     shown = [name for name in ("reliability", "feature_importance") if name in figures]
-    return reference, {name: plots.png(figures[name]) for name in shown}
+    return reference, {name: partial(plots.png, figures[name]) for name in shown}
 
 
 def _candidate_runs(origin: RollingOrigin, month: Month, window: int) -> list[CandidateRun]:

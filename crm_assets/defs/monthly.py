@@ -61,14 +61,15 @@ class Made:
         frame: the rows, lazy, with at least the columns of the asset's table.
         notes: figures and facts about it, stored in the lake's manifest and shown in Dagster.
         documents: file ending -> content, stored beside the table.
-        plots: title -> PNG, shown in Dagster.
+        plots: title -> what draws it as a PNG, shown in Dagster. Only those of a run's newest month are drawn: nobody
+            looks at the pictures of a backfill's earlier months, and drawing them takes longer than the rest.
         shown: title -> rows, shown in Dagster as a table.
     """
 
     frame: nw.LazyFrame[Any]
     notes: Mapping[str, Any] = field(default_factory=dict)
     documents: Mapping[DocumentSuffix, bytes] = field(default_factory=dict)
-    plots: Mapping[str, bytes] = field(default_factory=dict)
+    plots: Mapping[str, Callable[[], bytes]] = field(default_factory=dict)
     shown: Mapping[str, pl.DataFrame] = field(default_factory=dict)
 
 

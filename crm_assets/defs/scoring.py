@@ -133,7 +133,7 @@ def scores(inputs: Inputs, month: Month) -> Made:
     return Made(
         nw.from_native(scored.lazy()),
         notes=notes,
-        plots={"score_histogram": plots.png(plots.score_histogram(probability))},
+        plots={"score_histogram": lambda: plots.png(plots.score_histogram(probability))},
     )
 
 
@@ -266,7 +266,7 @@ def score_changes(inputs: Inputs, month: Month) -> Made:
     return Made(
         nw.from_native(changes.lazy()),
         notes=notes,
-        plots={"parts_by_cause": plots.png(plots.parts_by_cause(by_cause))},
+        plots={"parts_by_cause": lambda: plots.png(plots.parts_by_cause(by_cause))},
     )
 
 
@@ -322,7 +322,9 @@ def revenue_forecast(inputs: Inputs, month: Month) -> Made:
     return Made(
         nw.from_native(rolled.lazy()),
         notes=notes,
-        plots={"backtested_forecasts": plots.png(plots.forecasts(backtest, "Backtested forecasts of the total"))},
+        plots={
+            "backtested_forecasts": lambda: plots.png(plots.forecasts(backtest, "Backtested forecasts of the total"))
+        },
         shown={"backtest": judged} if judged.height else {},
     )
 
@@ -349,7 +351,7 @@ def forecast_accuracy(inputs: Inputs, month: Month) -> Made:
     return Made(
         nw.from_native(pl.from_pandas(judged).lazy()),
         notes=accuracy_figures(judged),
-        plots={"forecasts": plots.png(plots.forecasts(judged))},
+        plots={"forecasts": lambda: plots.png(plots.forecasts(judged))},
     )
 
 
