@@ -35,7 +35,6 @@ from crm_assets.modelling.promotion import (
     NOT_APPLICABLE,
     PROMOTION_CHECKS,
     WIN_MODEL,
-    WITH_INTERVALS,
 )
 
 if TYPE_CHECKING:
@@ -52,8 +51,6 @@ _GROUP = "model"
 _CHAMPION = ("champion_version", "champion_sha256", "champion_month", "champion_rung")
 _LEARNT_FROM = (history_of(FEATURE_TABLE.name), history_of(OUTCOMES.name), history_of(SNAPSHOTS.name))
 _CHAMPIONS_BEFORE = Needs(WIN_MODEL.name, -HISTORY_MONTHS, -1)
-STORED_RESAMPLES = 200
-"""Resamples of the intervals that are stored every month; they say what there is to say, in a fifth of the time."""
 
 
 @monthly_asset(
@@ -212,9 +209,7 @@ def promotion_checks(inputs: Inputs, month: Month) -> Made:
 def _trained(
     model: WinModel, reference: ModelReference, report: BacktestReport, decision: PromotionDecision
 ) -> dict[str, Any]:
-    from crm_assets.modelling.intervals import bootstrapped
-
-    row = {
+    return {
         "status": "trained",
         "reason": "; ".join(decision.reasons),
         "candidate": model.candidate,
@@ -227,11 +222,6 @@ def _trained(
         **{name: report.pooled.get(name) for name in FIGURES if name != "mean_auc"},
         "mean_auc": report.mean_auc,
     }
-    if report.reason is None:
-        found = bootstrapped(report.predictions, seed=0, resamples=STORED_RESAMPLES).pooled
-        for name in WITH_INTERVALS:
-            row |= {f"{name}_low": found[name].low, f"{name}_high": found[name].high}
-    return row
 
 
 def _best_rung(inputs: Inputs, month: Month, champion: dict[str, str | None]) -> tuple[dict[str, str | None], str]:

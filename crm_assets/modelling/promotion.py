@@ -36,9 +36,6 @@ FIGURES = {
 }
 """Figure of the backtest in WIN_MODEL -> what it is, and its unit."""
 
-WITH_INTERVALS = ("mean_auc", "auc", "average_precision", "brier")
-"""Figures that are stored with their intervals."""
-
 WIN_MODEL = Table(
     "win_model",
     "One row: the model trained at the month-end, how its recipe did out of time, and who is champion from then on.",
@@ -60,13 +57,6 @@ WIN_MODEL = Table(
         Column("training_wins", Kind.INTEGER, "Wins among them", unit="rows", minimum=0),
         Column("test_months", Kind.INTEGER, "Months of the backtest", unit="months", required=True, minimum=0),
         *(Column(name, Kind.FLOAT, text, unit=unit) for name, (text, unit) in FIGURES.items()),
-        *(
-            Column(
-                f"{name}_{end}", Kind.FLOAT, f"{FIGURES[name][0]}: {text} end of the 95 % interval", FIGURES[name][1]
-            )
-            for name in WITH_INTERVALS
-            for end, text in (("low", "lower"), ("high", "upper"))
-        ),
     ),
     key=("snapshot_month",),
 )

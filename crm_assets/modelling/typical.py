@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 BOOKS = 3
 """Newest books that typical deals are taken from: one of each position of the month in its quarter."""
-PER_BOOK = 3
+PER_BOOK = 2
 _PERCENTILES = np.arange(101)
 AGE_STEP = 10
 """Days in a step of age in `share_open_by_age`."""
@@ -27,8 +27,8 @@ class Typical:
     """Typical deals of the rows a model was trained on, and figures to put its reasons in words.
 
     Attributes:
-        rows: (9, features) feature rows: of each of the three newest books the deals whose scores are the middle ones
-            of its lower, middle and upper third.
+        rows: (6, features) feature rows: of each of the three newest books the deals whose scores are the middle ones
+            of its lower and upper half.
         base: mean probability over `rows`, which reasons count from.
         won_at_age: (101,) percentiles 0 to 100 of the days from engagement to a win.
         win_rate_before: position in its quarter of a month -> share of the open deals that were won in such months.

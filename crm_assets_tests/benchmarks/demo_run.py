@@ -72,7 +72,7 @@ def main(folder: Path) -> None:
         part = f"check {check.asset} {check.name}"
         object.__setattr__(check, "verdict", timers.timed(lambda *_, part=part: part, check.verdict))
     io_manager.store = timers.timed(lambda _platform, asset, *_: f"asset {asset.name}", io_manager.store)
-    io_manager.shown_metadata = timers.timed(lambda *_: "metadata for Dagster", io_manager.shown_metadata)
+    io_manager.shown_metadata = timers.timed(lambda *_, **__: "metadata for Dagster", io_manager.shown_metadata)
     SimulatorSource.tables = timers.timed(lambda *_: "source", SimulatorSource.tables)  # type: ignore[method-assign]
     # Replaced where `run_months` looks it up.
     vars(crm_assets.run)["stale_months"] = timers.timed(lambda *_: "what is out of date", stale_months)
