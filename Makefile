@@ -10,10 +10,10 @@ export CRM_SOURCE_URL := $(SOURCE)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-spark lint format types lock bench docs clean
+.PHONY: help setup demo dev test test-spark lint format types lock bench bench-model docs clean
 
 help: ## List the targets
-	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-12s %s\n", $$1, $$2}'
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-13s %s\n", $$1, $$2}'
 
 setup: $(SETUP) ## Make .venv with the locked dependencies
 
@@ -56,6 +56,10 @@ docs: $(SETUP) ## Write the pages that are made from the code
 
 bench: $(SETUP) ## Measure speed and memory; figures to bench/
 	@$(BIN)/python -m crm_assets_tests.benchmarks
+
+bench-model: $(SETUP) ## Measure how good and how quick the model is; CRM_REAL_DATA names a real export
+	@$(BIN)/python -m crm_assets_tests.benchmarks speed
+	@$(BIN)/python -m crm_assets_tests.benchmarks quality
 
 lock: $(SETUP) ## Resolve the dependencies anew
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra all --group dev --generate-hashes \

@@ -117,7 +117,7 @@ def scores(inputs: Inputs, month: Month) -> Made:
     from crm_assets.modelling import plots
 
     book = inputs.frame(FEATURE_TABLE.name, month)
-    scored, probability = _scored(inputs.registry.load(version, decided["champion_sha256"]), book)
+    scored, probability = scored_in_batches(inputs.registry.load(version, decided["champion_sha256"]), book)
     scored = scored.with_columns(
         pl.lit(version).alias("model_version"),
         pl.lit(decided["champion_month"]).alias("model_month"),
@@ -141,8 +141,8 @@ SCORED_AT_ONCE = 100_000
 """Opportunities that are scored together, which bounds the memory that a month takes."""
 
 
-def _scored(model: WinModel, book: pl.DataFrame) -> tuple[pl.DataFrame, NDArray[np.float64]]:
-    """The book with what the model gives, and the probabilities."""
+def scored_in_batches(model: WinModel, book: pl.DataFrame) -> tuple[pl.DataFrame, NDArray[np.float64]]:
+    """The book with what the model gives, and the probabilities, (n,)."""
     parts = []
     for part in book.iter_slices(SCORED_AT_ONCE):
         rows = part.select(model.features).to_pandas()
@@ -202,7 +202,7 @@ def shadow_scores(inputs: Inputs, month: Month) -> Made:
         status = "no challenger beside the champion" if version else "no model was trained"
         return Made(inputs.no_rows(SHADOW_SCORES), notes={"status": status})
     model = inputs.registry.load(version, decided["model_sha256"])
-    shadow, _ = _scored(model, inputs.frame(FEATURE_TABLE.name, month))
+    shadow, _ = scored_in_batches(model, inputs.frame(FEATURE_TABLE.name, month))
     rows = shadow.select(
         "opportunity_id", "snapshot_month", "probability", pl.lit(version).alias("model_version")
     ).join(

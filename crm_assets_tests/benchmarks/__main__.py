@@ -1,4 +1,4 @@
-"""`python -m crm_assets_tests.benchmarks [engines|demo]`, both without an argument; figures go to `bench/` as JSON."""
+"""`python -m crm_assets_tests.benchmarks [engines|demo|quality|speed]`: all without one; figures go to `bench/`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import click
 
 from crm_assets_tests.benchmarks.demo import demo
 from crm_assets_tests.benchmarks.engines import engines
+from crm_assets_tests.benchmarks.model_quality import quality
+from crm_assets_tests.benchmarks.model_speed import speed
 
 
 @click.group(invoke_without_command=True)
@@ -16,10 +18,14 @@ def benchmarks(context: click.Context) -> None:
         # Through their own command lines: `invoke` would hand them their defaults unread.
         engines.main(args=[], standalone_mode=False)
         demo.main(args=[], standalone_mode=False)
+        speed.main(args=[], standalone_mode=False)
+        quality.main(args=[], standalone_mode=False)
 
 
 benchmarks.add_command(engines)
 benchmarks.add_command(demo)
+benchmarks.add_command(speed)
+benchmarks.add_command(quality)
 
 if __name__ == "__main__":
     benchmarks()

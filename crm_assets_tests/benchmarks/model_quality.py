@@ -1,0 +1,179 @@
+"""How good the model is: on simulated businesses, where the true probabilities are known, and on a real export."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from crm_assets.backtesting import history_in_memory
+from crm_assets.calendar import Month, parse_months
+from crm_assets.defs.training import training_over
+from crm_assets.modelling.metrics import equal_frequency_bins, measure
+from crm_assets.settings import Settings
+from crm_assets.simulator import SimulationConfig, simulate
+from crm_assets_tests.benchmarks.process import ROOT
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from crm_assets.modelling.backtest import RollingOrigin
+
+RESULTS = ROOT / "bench" / "model_quality.json"
+UNSEEN_SEEDS = (901, 902, 903, 904, 905)
+"""Businesses that no setting was chosen on; those it was chosen on have seeds 11 to 14 and 601 to 603."""
+MONTHS = "2017-06:2017-11"
+AIM_GAIN, AIM_CALIBRATION = 0.95, 0.02
+CANDIDATES = "blend,cure_hazard,lightgbm,catboost,random_forest,logistic"
+DEFAULT = "as chosen by default"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Figures of a model's predictions over the months.
+
+    Attributes:
+        figures: name -> value.
+    """
+
+    figures: dict[str, float]
+
+    @classmethod
+    def of(
+        cls,
+        won: list[NDArray[Any]],
+        predicted: list[NDArray[Any]],
+        base: NDArray[Any],
+        age: NDArray[Any],
+        truth: list[NDArray[Any]] | None,
+    ) -> Judged:
+        """Compare predictions by month with what happened, with the references and, where it is known, the truth."""
+        y, p = np.concatenate(won), np.concatenate(predicted)
+        pooled = measure(y, p)
+        monthly = np.mean([measure(*pair).auc for pair in zip(won, predicted, strict=True)])
+        figures = {
+            "mean_auc": float(monthly),
+            "auc": pooled.auc,
+            "average_precision": pooled.average_precision,
+            "brier": pooled.brier,
+            "skill_vs_base_rate": 1 - pooled.brier / measure(y, base).brier,
+            "skill_vs_age_table": 1 - pooled.brier / measure(y, age).brier,
+            "calibration_error": pooled.calibration_error,
+        }
+        if truth is not None:
+            t = np.concatenate(truth)
+            attainable = measure(y, t)
+            monthly_truth = np.mean([measure(*pair).auc for pair in zip(won, truth, strict=True)])
+            gaps = np.bincount(equal_frequency_bins(p), weights=p - t)
+            figures |= {
+                "gain": (pooled.auc - 0.5) / (attainable.auc - 0.5),
+                "mean_gain": float((monthly - 0.5) / (monthly_truth - 0.5)),
+                "calibration_to_truth": float(np.abs(gaps).sum() / len(p)),
+            }
+        return cls(figures)
+
+
+def judged(source: str, months: list[Month], truth: dict[Month, dict[str, float]] | None) -> dict[str, Judged]:
+    """Every candidate, the default choice among them and the references over the months of a source."""
+    settings = Settings(source_url=source, _env_file=None)
+    history = history_in_memory(settings, lambda month: None)
+    default = training_over(settings, history)
+    origin = training_over(settings.model_copy(update={"candidates": CANDIDATES}), history)
+    books = [default.predictions(month) for month in months]
+    won = [book["won"].to_numpy() for book in books]
+    base, age = (
+        np.concatenate([book[name].to_numpy() for book in books])
+        for name in ("base_rate_probability", "age_table_probability")
+    )
+    true = None
+    if truth is not None:
+        true = [
+            np.array([truth[month][name] for name in book["opportunity_id"]])
+            for month, book in zip(months, books, strict=True)
+        ]
+    predicted = {
+        "win rate by quarter position": [book["base_rate_probability"].to_numpy() for book in books],
+        "win rate by age and quarter position": [book["age_table_probability"].to_numpy() for book in books],
+        **{candidate.name: _predicted(origin, candidate.name, months) for candidate in origin.candidates},
+        DEFAULT: [book["probability"].to_numpy() for book in books],
+    }
+    return {name: Judged.of(won, of_months, base, age, true) for name, of_months in predicted.items()}
+
+
+def _predicted(origin: RollingOrigin, name: str, months: list[Month]) -> list[NDArray[Any]]:
+    found = []
+    for month in months:
+        rows = origin.history.rows
+        book = rows[(rows["snapshot_month"] == str(month)) & rows["outcome"].notna()].reset_index(drop=True)
+        found.append(origin.fitted(name, month).predict(book))
+    return found
+
+
+def _truth(seed: int, months: list[Month]) -> dict[Month, dict[str, float]]:
+    simulation = simulate(SimulationConfig(seed=seed))
+    return {
+        month: dict(simulation.truth(month).select("opportunity_id", "probability_won").iter_rows()) for month in months
+    }
+
+
+@click.command()
+@click.option("--source", help="A real export; CRM_REAL_DATA by default.")
+@click.option("--months", default=MONTHS, show_default=True, help="Snapshot months to predict.")
+@click.option("--seeds", default=",".join(map(str, UNSEEN_SEEDS)), show_default=True)
+def quality(source: str | None, months: str, seeds: str) -> None:
+    """How good the model is on unseen simulated businesses and on a real export."""
+    console, test = Console(width=150), parse_months(months)
+    told: dict[str, Any] = {"measured_at": datetime.now(UTC).isoformat(timespec="seconds"), "months": months}
+    by_seed = {}
+    for seed in [int(text) for text in seeds.split(",")]:
+        by_seed[seed] = judged(SimulationConfig(seed=seed).url(), test, _truth(seed, test))
+        console.print(f"seed {seed}: {_line(by_seed[seed][DEFAULT].figures)}", highlight=False)
+    told["simulated"] = {seed: {name: found.figures for name, found in of.items()} for seed, of in by_seed.items()}
+    means = {
+        name: {figure: float(np.mean([by_seed[seed][name].figures[figure] for seed in by_seed])) for figure in found}
+        for name, found in ((name, of.figures) for name, of in next(iter(by_seed.values())).items())
+    }
+    _print(console, f"Mean of {len(by_seed)} simulated businesses", means)
+    gains, gaps = ([_of(found, name) for found in by_seed.values()] for name in ("gain", "calibration_to_truth"))
+    _aim(console, min(gains) >= AIM_GAIN, f"at least {AIM_GAIN:.0%} of the attainable AUC gain on each", gains)
+    _aim(console, max(gaps) <= AIM_CALIBRATION, f"calibration to the truth at most {AIM_CALIBRATION} on each", gaps)
+    export = source or os.environ.get("CRM_REAL_DATA")
+    if export:
+        found = judged(export, test, None)
+        told["export"] = {name: of.figures for name, of in found.items()}
+        _print(console, f"The export {Path(export).name}", told["export"])
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(told, indent=2) + "\n")
+    console.print(f"Figures: {RESULTS}")
+
+
+def _aim(console: Console, met: bool, aim: str, figures: list[float]) -> None:
+    told = ", ".join(f"{figure:.4f}" for figure in figures)
+    console.print(f"{'met   ' if met else 'missed'}  {aim}: {told}", highlight=False)
+
+
+def _of(found: dict[str, Judged], figure: str) -> float:
+    return found[DEFAULT].figures[figure]
+
+
+def _line(figures: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
+
+
+def _print(console: Console, title: str, rows: dict[str, dict[str, float]]) -> None:
+    table = Table(title=title, title_justify="left")
+    table.add_column("model")
+    names = list(next(iter(rows.values())))
+    for name in names:
+        table.add_column(name.replace("_", " "), justify="right")
+    for model, figures in rows.items():
+        table.add_row(model, *(f"{figures[name]:.4f}" for name in names))
+    console.print(table)
