@@ -14,16 +14,18 @@ from numpy.typing import NDArray
 from crm_assets.errors import QualityError
 from crm_assets.features.feature import Cause
 from crm_assets.features.registry import CAUSES
+from crm_assets.modelling.catboost_boosting import CatBoost
+from crm_assets.modelling.feature_frame import FeatureMismatchError
 from crm_assets.modelling.movement import (
     NOTHING,
     PARTS,
     PLAYERS,
     SCORE_CHANGES,
     changes_by_cause,
-    shapley_values,
 )
-from crm_assets.modelling.win_model import FeatureMismatchError, TrainingParameters, WinModel
+from crm_assets.modelling.shapley import shapley_values
 from crm_assets_tests.modelling.book_rows import CATEGORICAL, FEATURES, book_rows
+from crm_assets_tests.modelling.known_rows import known_of
 
 OF: dict[str, Cause] = {"price": Cause.DEAL, "product": Cause.DEAL, "age": Cause.TIME, "rate": Cause.WORLD}
 BY = {Cause.DEAL: "by_deal", Cause.TIME: "by_time", Cause.WORLD: "by_world"}
@@ -270,15 +272,15 @@ def test_shapley_values_are_efficient_and_blind_to_names(players: int, games: in
     np.testing.assert_allclose(shapley_values(worth[renamed]), values[list(order)], rtol=0, atol=1e-14)
 
 
-def test_win_models_of_two_months() -> None:
+def test_models_of_two_months() -> None:
     """Between two real models: the ends are their own predictions, and a book without a common row has no parts."""
     book = book_rows()
     causes = {**dict.fromkeys(FEATURES, Cause.DEAL), "age_days": Cause.TIME, "share_open": Cause.WORLD}
     matured = book[book["outcome"].notna()]
-    parameters = TrainingParameters(iterations=20)
     summer = matured[matured["snapshot_month"] < "2017-08"]
-    old = WinModel.fit(summer, ("age_days", "next_quarter_position"), (), parameters)
-    new = WinModel.fit(matured, FEATURES, CATEGORICAL, parameters)
+    two = CatBoost(features=("age_days", "next_quarter_position"), categorical=(), iterations=20)
+    old = two.fit(known_of(summer))
+    new = CatBoost(features=FEATURES, categorical=CATEGORICAL, iterations=20).fit(known_of(matured))
     before, now = (book[book["snapshot_month"] == month] for month in ("2017-09", "2017-10"))
     assert changes_by_cause(before, now, old, new, causes=causes).empty
     now = now.assign(opportunity_id=before["opportunity_id"].to_numpy())

@@ -24,7 +24,7 @@ from crm_assets.modelling.promotion import (
     champion_predictions,
     decide,
 )
-from crm_assets.modelling.win_model import KEY
+from crm_assets.modelling.training_rows import KEY
 from crm_assets_tests.modelling.book_rows import book_rows
 
 MONTHS = ("2017-05", "2017-06", "2017-07")
@@ -57,6 +57,7 @@ class Book:
 
     def challenger(self, probability: NDArray[np.float64]) -> pd.DataFrame:
         given = {
+            "candidate": "blend",
             "probability": probability,
             "base_rate_probability": self.truth.mean(),
             "age_table_probability": self.truth.mean(),
@@ -98,6 +99,7 @@ def predictions(probability: list[float], won: list[int], month: str = "2017-05"
     rows = {
         "opportunity_id": [f"A{number}" for number in range(len(won))],
         "snapshot_month": month,
+        "candidate": "blend",
         "probability": probability,
         "base_rate_probability": 0.5,
         "age_table_probability": 0.5,
