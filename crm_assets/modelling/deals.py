@@ -26,6 +26,8 @@ OPEN = -1
 DEAL_COLUMNS = ("engage_date", "close_date", "deal_stage", "sales_agent", "regional_office", "product")
 """Columns of a snapshot that deals are made of."""
 
+_COLUMNS = ("engaged", "closed", "won", "agent", "region", "product")
+
 
 @dataclass(frozen=True)
 class Deals:
@@ -37,7 +39,7 @@ class Deals:
         closed: day of close, not after `as_of`; OPEN while open.
         won: whether it was won; False while open.
         agent, region, product: codes into the names.
-        agents, regions, products: the names, in order, among them some of no deal.
+        agents, regions, products: the names, in order; after `only`, among them some of no deal.
     """
 
     as_of: int
@@ -59,8 +61,7 @@ class Deals:
             rows: `DEAL_COLUMNS` of `history.snapshots.SNAPSHOTS`; rows without an engage date are left out.
             month: the snapshot month.
         """
-        # By what they say and not by their ids: sums of floats go by the order of deals.
-        engaged = rows.loc[rows["engage_date"].notna(), list(DEAL_COLUMNS)].sort_values(list(DEAL_COLUMNS))
+        engaged = rows.loc[rows["engage_date"].notna(), list(DEAL_COLUMNS)]
         close = engaged["close_date"]
         coded = {
             name: np.unique(engaged[name].to_numpy(dtype=str), return_inverse=True)
@@ -78,7 +79,7 @@ class Deals:
             agents=tuple(agents.tolist()),
             regions=tuple(regions.tolist()),
             products=tuple(products.tolist()),
-        )
+        )._in_order()
 
     def __len__(self) -> int:
         return len(self.engaged)
@@ -99,14 +100,29 @@ class Deals:
 
     def only(self, which: NDArray[np.bool_]) -> Deals:
         """The deals among `which`, (n,)."""
-        columns = ("engaged", "closed", "won", "agent", "region", "product")
-        return replace(self, **{name: getattr(self, name)[which] for name in columns})
+        return replace(self, **{name: getattr(self, name)[which] for name in _COLUMNS})
 
     def as_known_at(self, day: int) -> Deals:
-        """The deals as they were known at the end of an earlier day."""
+        """The deals as they were known at the end of an earlier day: equal whatever is known of them since."""
         known = self.only(self.engaged <= day)
         still_open = (known.closed == OPEN) | (known.closed > day)
-        return replace(known, as_of=day, closed=np.where(still_open, OPEN, known.closed), won=known.won & ~still_open)
+        closed, won = np.where(still_open, OPEN, known.closed), known.won & ~still_open
+        agents, agent = _in_use(known.agents, known.agent)
+        regions, region = _in_use(known.regions, known.region)
+        products, product = _in_use(known.products, known.product)
+        return Deals(day, known.engaged, closed, won, agent, region, product, agents, regions, products)._in_order()
+
+    def _in_order(self) -> Self:
+        """The same by what they say and not by their ids: sums of floats go by the order of deals."""
+        last = np.where(self.closed == OPEN, np.iinfo(np.int64).max, self.closed)
+        order = np.lexsort((self.product, self.region, self.agent, self.won, last, self.engaged))
+        return replace(self, **{name: getattr(self, name)[order] for name in _COLUMNS})
+
+
+def _in_use(names: tuple[str, ...], codes: Codes) -> tuple[tuple[str, ...], Codes]:
+    """The names that some deal has, and the codes into them."""
+    used = np.bincount(codes, minlength=len(names)) > 0
+    return tuple(name for name, use in zip(names, used, strict=True) if use), (np.cumsum(used) - 1)[codes]
 
 
 def to_days(dates: object) -> Days:
