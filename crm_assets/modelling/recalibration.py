@@ -19,6 +19,7 @@ PENALTY = 5.0
 _CLIP = 1e-6
 _STEPS = 50
 _ENOUGH = 1e-9
+_NONE = np.array([0.0, 1.0])
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,15 @@ class Recalibration:
             return cls()
         score = log_odds(probability)
         design = np.column_stack([np.ones_like(score), score])
-        none = np.array([0.0, 1.0])
-        beta = none.copy()
+        beta = _NONE
         for _ in range(_STEPS):
-            fitted = 1 / (1 + np.exp(-(design @ beta)))
-            gradient = design.T @ (happened - fitted) - PENALTY * (beta - none)
+            fitted = _logistic(design @ beta)
+            gradient = design.T @ (happened - fitted) - PENALTY * (beta - _NONE)
             curvature = (design * (fitted * (1 - fitted))[:, None]).T @ design + PENALTY * np.eye(2)
             step = np.linalg.solve(curvature, gradient)
+            # Where probabilities are far off a full step leads further off, and the next one further still.
+            while _loss(beta + step, design, happened) > _loss(beta, design, happened) and np.abs(step).max() > _ENOUGH:
+                step = step / 2
             beta = beta + step
             if np.abs(step).max() < _ENOUGH:
                 break
@@ -58,7 +61,7 @@ class Recalibration:
 
     def __call__(self, probability: Floats) -> Floats:
         """The recalibrated probabilities, (n,); 0 stays 0 and 1 stays 1."""
-        changed = 1 / (1 + np.exp(-(self.shift + self.slope * log_odds(probability))))
+        changed = _logistic(self.shift + self.slope * log_odds(probability))
         return np.where((probability <= 0) | (probability >= 1), probability, changed)
 
 
@@ -66,3 +69,14 @@ def log_odds(probability: Floats) -> Floats:
     """Log-odds of probabilities, (n,), which are kept a millionth away from 0 and 1."""
     inside = np.clip(probability, _CLIP, 1 - _CLIP)
     return np.asarray(np.log(inside) - np.log1p(-inside), dtype=np.float64)
+
+
+def _logistic(score: Floats) -> Floats:
+    return np.asarray(1 / (1 + np.exp(-np.clip(score, -500, 500))), dtype=np.float64)
+
+
+def _loss(beta: Floats, design: Floats, happened: Floats) -> float:
+    """Penalised negative log-likelihood."""
+    score = design @ beta
+    likelihood = np.sum(happened * score - np.logaddexp(0, score))
+    return float(PENALTY / 2 * np.sum((beta - _NONE) ** 2) - likelihood)
