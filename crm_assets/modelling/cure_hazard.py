@@ -286,6 +286,8 @@ class _Fit:
             risk = -(self.at_risk @ np.log1p(-hazard))[self.pair]
             expected = np.bincount(agent, (1 - abandoned) * risk, minlength=len(self.agents))
             speed = (closed_by_agent + parameters.speed_prior) / (expected + parameters.speed_prior)
+            # Hazards twice as high and agents half as fast are the same; without a scale they drift apart.
+            speed = speed * (expected.sum() + 1e-9) / (speed @ expected + 1e-9)
             survived = np.exp(-speed[agent] * risk)
             before = abandoned
             abandoned = np.where(opened, prior / (prior + (1 - prior) * survived), 0.0)
