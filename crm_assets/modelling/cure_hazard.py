@@ -153,7 +153,9 @@ class CureHazard:
 
     def _log_survival(self, engaged: Days, as_of: int, days: int) -> tuple[Floats, Floats]:
         """Log survival of a deal of an average agent up to `as_of`, and in the `days` after it, (n,) each."""
-        unique, inverse = np.unique(engaged, return_inverse=True)
+        # Any age from the last edge on is the same, and days before the start are not at risk.
+        oldest = min(self.start - 1, as_of) - int(self.edges.max(initial=0))
+        unique, inverse = np.unique(np.maximum(engaged, oldest), return_inverse=True)
         if not len(unique):
             return np.empty(0), np.empty(0)
         calendar = self._calendar(int(min(unique[0], as_of)), as_of + days)

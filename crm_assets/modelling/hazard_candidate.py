@@ -15,7 +15,7 @@ from crm_assets.errors import QualityError
 from crm_assets.modelling.candidate import Known
 from crm_assets.modelling.cure_hazard import CureHazard, Fates, HazardParameters, Names, cohorts
 from crm_assets.modelling.deals import OPEN, Deals
-from crm_assets.modelling.feature_frame import FeatureMismatchError
+from crm_assets.modelling.feature_frame import FeatureMismatchError, feature_frame
 from crm_assets.modelling.recalibration import Recalibration
 from crm_assets.modelling.search_space import Real, Space
 
@@ -30,6 +30,7 @@ HORIZON_DAYS = 30
 """How far ahead the predictions look that it is recalibrated on: a month."""
 LONGEST_MONTHS = 24
 """How far ahead an expected close is looked for."""
+_LONGEST_AGE = 1e6
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,7 @@ class FittedHazard:
         agent, agents = _coded(frame["sales_agent"])
         product, products = _coded(frame["product"])
         region, regions = _coded(frame["regional_office"])
-        when = frame["engage_fortnight"].to_numpy(dtype=np.float64, na_value=np.nan)
+        when = _numbers(frame, "engage_fortnight")
         fortnights, at = np.unique(when, return_inverse=True)
         pairs, cohort = np.unique(region * len(fortnights) + at, return_inverse=True)
         named = [
@@ -251,18 +252,28 @@ def _dates(column: pd.Series[Any]) -> NDArray[np.datetime64]:
     """The column's dates, which may be texts."""
     if column.isna().any():
         raise QualityError(f"as_of is empty in {int(column.isna().sum())} rows: rebuild the features")
-    return np.asarray(column, dtype="datetime64[D]")
+    try:
+        return np.asarray(column, dtype="datetime64[D]")
+    except (TypeError, ValueError) as error:
+        raise QualityError(
+            f"as_of holds {column.iloc[0]!r}, which is no date ({error}): rebuild the features"
+        ) from error
 
 
 def _ages(frame: pd.DataFrame) -> NDArray[np.int64]:
-    age = frame["age_days"].to_numpy(dtype=np.float64, na_value=np.nan)
+    age = _numbers(frame, "age_days")
     wrong = ~(np.isfinite(age) & (age >= 0))
     if wrong.any():
         raise QualityError(
             f"age_days is {age[wrong][0]:g} in {int(wrong.sum())} rows: a deal that is scored has been engaged for 0 "
             "days or more; rebuild the features"
         )
-    return age.astype(np.int64)
+    return np.minimum(age, _LONGEST_AGE).astype(np.int64)
+
+
+def _numbers(frame: pd.DataFrame, name: str) -> Floats:
+    """A column as numbers, NaN where empty. Raises what `feature_frame` raises."""
+    return feature_frame(frame, (name,), ())[name].to_numpy(dtype=np.float64)
 
 
 def _coded(column: pd.Series[Any]) -> tuple[NDArray[np.int64], list[str | None]]:
