@@ -35,12 +35,20 @@ class BaseRate:
     by_position: Mapping[int, float]
 
     @classmethod
-    def fit(cls, rows: pd.DataFrame) -> Self:
-        """Count wins in matured rows. Raises QualityError when there are none."""
+    def fit(cls, rows: pd.DataFrame, prior: float = 0.0) -> Self:
+        """Count wins in matured rows, with `prior` wins and as many others added to each rate.
+
+        Raises QualityError when there are no rows.
+        """
         if rows.empty:
             raise QualityError("no matured rows to take a win rate from: train later")
-        won, position = label(rows), rows["next_quarter_position"].to_numpy()
-        return cls(float(won.mean()), {int(at): float(won[position == at].mean()) for at in np.unique(position)})
+        won, position = label(rows), rows["next_quarter_position"]
+
+        def rate(among: NDArray[np.int64]) -> float:
+            return float((among.sum() + prior) / (len(among) + 2 * prior))
+
+        seen = sorted(position.dropna().unique())
+        return cls(rate(won), {int(at): rate(won[(position == at).to_numpy()]) for at in seen})
 
     def predict(self, rows: pd.DataFrame) -> NDArray[np.float64]:
         """Probability for each row, shape (n,)."""
@@ -73,12 +81,13 @@ class AgeTable:
     cells: Mapping[tuple[int, int], float]
 
     @classmethod
-    def fit(cls, rows: pd.DataFrame) -> Self:
-        """Count wins in matured rows. Raises QualityError when there are none."""
-        base = BaseRate.fit(rows)
+    def fit(cls, rows: pd.DataFrame, prior: float = 0.0) -> Self:
+        """Count wins in matured rows; `prior` is that of the quarter positions. Raises QualityError without rows."""
+        base = BaseRate.fit(rows, prior)
         won, prior, bins, position = label(rows), base.predict(rows), _age_bin(rows), rows["next_quarter_position"]
         cells: dict[tuple[int, int], float] = {}
-        for age, at in {(int(age), int(at)) for age, at in zip(bins, position, strict=True)}:
+        seen = position.notna().to_numpy()
+        for age, at in {(int(age), int(at)) for age, at in zip(bins[seen], position[seen], strict=True)}:
             inside = (bins == age) & (position == at).to_numpy()
             wins = float(won[inside].sum()) + PRIOR_ROWS * float(prior[inside][0])
             cells[age, at] = wins / (float(inside.sum()) + PRIOR_ROWS)
@@ -103,4 +112,6 @@ class AgeTable:
 
 
 def _age_bin(rows: pd.DataFrame) -> NDArray[np.int64]:
-    return np.searchsorted(AGE_EDGES, rows["age_days"].to_numpy(), side="right").astype(np.int64)
+    return np.searchsorted(
+        AGE_EDGES, rows["age_days"].to_numpy(dtype=np.float64, na_value=np.nan), side="right"
+    ).astype(np.int64)

@@ -32,6 +32,8 @@ WORDS: Mapping[str, str] = {
 
 _WINS_FOR = {QUARTER_RATE: 10, AGE_TABLE: 20}
 _POSITIONS = 3
+_PRIOR = 0.5
+"""Wins, and as many others, added to each rate, so that none is 0 or 1 (Jeffreys' prior)."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class RateTable:
 
     Attributes:
         rung: which.
-        overall: (wins + 0.5) / (rows + 1), so that it is never 0 or 1 (Jeffreys' prior).
+        overall: (wins + 0.5) / (rows + 1).
         age_table: rates by age and quarter position; None on the lower rungs.
         base_rate: rates by quarter position; None on the lowest.
     """
@@ -102,10 +104,10 @@ def best_rung(rows: pd.DataFrame) -> RateTable | None:
     if rows.empty:
         return None
     wins = int(label(rows).sum())
-    overall = (wins + 0.5) / (len(rows) + 1)
+    overall = (wins + _PRIOR) / (len(rows) + 2 * _PRIOR)
     if wins >= _WINS_FOR[AGE_TABLE]:
-        return RateTable(AGE_TABLE, overall, None, AgeTable.fit(rows))
+        return RateTable(AGE_TABLE, overall, None, AgeTable.fit(rows, _PRIOR))
     # A position that was not seen would get the rate of the others, and they differ by a factor of four.
     if wins >= _WINS_FOR[QUARTER_RATE] and rows["next_quarter_position"].nunique() == _POSITIONS:
-        return RateTable(QUARTER_RATE, overall, BaseRate.fit(rows))
+        return RateTable(QUARTER_RATE, overall, BaseRate.fit(rows, _PRIOR))
     return RateTable(OVERALL_RATE, overall)
