@@ -212,13 +212,13 @@ def _age(row: Mapping[Any, Any], typical: Typical) -> str:
     days = int(row["age_days"])
     if not typical.won_at_age:
         return f"engaged {_days(days)} ago"
-    # Percentile: the share of wins that came at this age or earlier.
-    share = int(np.searchsorted(typical.won_at_age, days, side="right")) - 1
-    if share >= 100:
+    if days > typical.won_at_age[-1]:
         return f"engaged {_days(days)} ago, longer than any deal that was won"
-    if share >= 50:
-        return f"engaged {_days(days)} ago: {share} % of the deals that were won were won sooner"
-    return f"engaged {_days(days)} ago: {100 - max(share, 0)} % of the deals that were won took longer"
+    sooner = int(np.searchsorted(typical.won_at_age, days, side="left")) - 1
+    longer = 101 - int(np.searchsorted(typical.won_at_age, days, side="right"))
+    if sooner >= 50:
+        return f"engaged {_days(days)} ago: {sooner} % of the deals that were won were won sooner"
+    return f"engaged {_days(days)} ago: {min(longer, 100)} % of the deals that were won took longer"
 
 
 def _month(row: Mapping[Any, Any], typical: Typical) -> str:
@@ -231,7 +231,7 @@ def _month(row: Mapping[Any, Any], typical: Typical) -> str:
 
 
 def _agent(row: Mapping[Any, Any], typical: Typical) -> str:
-    name = row.get("sales_agent") or "the agent"
+    name = _name(row, "sales_agent", "the agent")
     share, usual = row.get("agent_share_open_138"), typical.agent_share_open
     if share is None or usual is None or np.isnan(share):
         return f"sold by {name}"
@@ -242,7 +242,7 @@ def _agent(row: Mapping[Any, Any], typical: Typical) -> str:
 
 
 def _cohort(row: Mapping[Any, Any], typical: Typical) -> str:
-    office = row.get("regional_office") or "the same office"
+    office = _name(row, "regional_office", "the same office")
     share, usual = row.get("cohort_share_open"), typical.share_open_by_age.get(int(row["age_days"]) // AGE_STEP)
     if share is None or np.isnan(share):
         return f"engaged in {office} when it was"
@@ -251,7 +251,7 @@ def _cohort(row: Mapping[Any, Any], typical: Typical) -> str:
 
 
 def _product(row: Mapping[Any, Any], typical: Typical) -> str:
-    return f"the product is {row.get('product') or 'unknown'}"
+    return f"the product is {_name(row, 'product', 'unknown')}"
 
 
 _PHRASES: Mapping[Subject, Callable[[Mapping[Any, Any], Typical], str]] = {
@@ -261,6 +261,11 @@ _PHRASES: Mapping[Subject, Callable[[Mapping[Any, Any], Typical], str]] = {
     Subject.COHORT: _cohort,
     Subject.PRODUCT: _product,
 }
+
+
+def _name(row: Mapping[Any, Any], column: str, otherwise: str) -> str:
+    name = row.get(column)
+    return name if isinstance(name, str) and name else otherwise
 
 
 def _days(days: int) -> str:

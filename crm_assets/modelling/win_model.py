@@ -181,5 +181,5 @@ class WinModel:
                 training=parts["training"],
                 contract=parts["contract"],
             )
-        except (KeyError, TypeError) as error:
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise CrmAssetsError(f"{path} is a damaged win model ({error!r}): train and save it anew") from error
