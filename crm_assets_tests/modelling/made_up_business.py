@@ -37,7 +37,7 @@ class Laws:
         first_close: no closing before that day is in the books.
     """
 
-    hazard: tuple[float, float, float] = (0.004, 0.008, 0.03)
+    hazard: tuple[float, float, float] = (0.01, 0.02, 0.06)
     slow_after: int = 60
     abandoned: Mapping[str, float] = field(default_factory=lambda: {"Ann": 0.6, "": 0.15})
     bad_cohort: tuple[str, int] | None = None
