@@ -92,13 +92,11 @@ class HazardCandidate:
 
     def _told(self, deals: Deals, day: int) -> tuple[Floats, Floats]:
         """What the model of an earlier day predicted for the deals open then, and which were won."""
-        then = deals.as_known_at(day)
-        still_open = ~then.is_closed
-        model = _fitted(then, self.parameters_of_fit)
-        later = deals.only(deals.engaged <= day).only(still_open)
-        won = later.won & (later.closed != OPEN) & (later.closed <= day + HORIZON_DAYS)
-        predicted = _fates(model, then.only(still_open), HORIZON_DAYS).won
-        return predicted, won.astype(np.float64)
+        model = _fitted(deals.as_known_at(day), self.parameters_of_fit)
+        # One selection for both, so that each prediction stands beside the outcome of its own deal.
+        book = deals.only((deals.engaged <= day) & ((deals.closed == OPEN) | (deals.closed > day)))
+        won = book.won & (book.closed <= day + HORIZON_DAYS)
+        return _fates(model, replace(book, as_of=day), HORIZON_DAYS).won, won.astype(np.float64)
 
 
 @dataclass(frozen=True)
