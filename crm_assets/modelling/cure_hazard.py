@@ -37,6 +37,8 @@ _TAILS = (0.97, 0.99)
 _RATE = (1e-5, 1 - 1e-5)
 _HAZARD = (1e-7, 0.9)
 _START = 0.2
+"""Share of abandoned deals that the fit begins with, and that a few deals stand for."""
+_FEW = 1.0
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,11 @@ class HazardParameters:
         tolerance: largest change of a deal's probability of being abandoned at which the EM ends.
     """
 
-    bins: int = 24
+    bins: int = 40
     hazard_prior: float = 5.0
     abandoned_agent_prior: float = 50.0
     abandoned_cohort_prior: float = 30.0
-    speed_prior: float = 100.0
+    speed_prior: float = 20.0
     win_prior: float = 50.0
     iterations: int = 60
     tolerance: float = 1e-5
@@ -267,7 +269,11 @@ class _Fit:
         begins, ends = pairs // span + first, pairs % span + first
         begun = np.minimum(np.maximum(begins, self.start - 1), ends)
         begun = np.where(begins == ends - 1, np.minimum(begun, ends - 1), begun)
-        self.at_risk = Calendar(first, deals.as_of).days_at_risk(begins, begun, ends, self.edges)
+        calendar = Calendar(first, deals.as_of)
+        self.at_risk = calendar.days_at_risk(begins, begun, ends, self.edges)
+        since, self.engaged_on = np.unique(deals.engaged, return_inverse=True)
+        now = np.full(len(since), deals.as_of)
+        self.at_risk_by_now = calendar.days_at_risk(since, np.clip(since, self.start - 1, now), now, self.edges)
         cell = np.searchsorted(self.edges, np.maximum(age, 1), side="right") * _POSITIONS + _position(last)
         self.closings = np.bincount(cell[closed], minlength=self.bins * _POSITIONS).reshape(self.bins, _POSITIONS)
         self.agents, self.agent = deals.agents, deals.agent
@@ -277,8 +283,6 @@ class _Fit:
         """The fields of `CureHazard`."""
         parameters, opened = self.parameters, self.open
         agent, cohort = self.agent, self.cohort
-        deals_of_agent = np.bincount(agent, minlength=len(self.agents))
-        deals_of_cohort = np.bincount(cohort, minlength=len(self.cohorts))
         closed_by_agent = np.bincount(agent[self.closed], minlength=len(self.agents))
         abandoned = np.where(opened, _START, 0.0)
         prior = np.full(len(agent), _START)
@@ -293,12 +297,26 @@ class _Fit:
             survived = np.exp(-speed[agent] * risk)
             before = abandoned
             abandoned = np.where(opened, prior / (prior + (1 - prior) * survived), 0.0)
-            share = float(np.clip(abandoned.mean(), 1e-4, 1 - 1e-4))
+            # How much a deal tells of abandonment: the probability that it had closed by now if it ever did, by its root.
+            # With equal weights young groups confirm their own rates, without the root slow ones are seen too late.
+            told = np.sqrt(-np.expm1(speed[agent] * (self.at_risk_by_now @ np.log1p(-hazard))[self.engaged_on]))
+            counted = told * abandoned
+            share = float(np.clip((counted.sum() + _FEW * _START) / (told.sum() + _FEW), 1e-4, 1 - 1e-4))
             level = _log_odds(share)
-            by_agent = self._effect(agent, abandoned, deals_of_agent, parameters.abandoned_agent_prior, share)
+            by_agent = _effect(
+                np.bincount(agent, counted, minlength=len(self.agents)),
+                np.bincount(agent, told, minlength=len(self.agents)),
+                parameters.abandoned_agent_prior,
+                share,
+            )
             # What agents do not account for.
-            without = np.bincount(cohort, _logistic(level + by_agent[agent]), minlength=len(deals_of_cohort)) / share
-            by_cohort = self._effect(cohort, abandoned, without, parameters.abandoned_cohort_prior, share)
+            expected_share = _logistic(level + by_agent[agent])
+            by_cohort = _effect(
+                np.bincount(cohort, counted, minlength=len(self.cohorts)),
+                np.bincount(cohort, told * expected_share, minlength=len(self.cohorts)) / share,
+                parameters.abandoned_cohort_prior,
+                share,
+            )
             prior = np.clip(_logistic(level + by_agent[agent] + by_cohort[cohort]), *_RATE)
             if np.abs(abandoned - before).max() < parameters.tolerance:
                 break
@@ -321,11 +339,6 @@ class _Fit:
         mean = (self.closings.sum(axis=1) + 1e-9) / (days.sum(axis=1) + 1e-6)
         return np.asarray(np.clip((self.closings + prior * mean[:, None]) / (days + prior), *_HAZARD).ravel())
 
-    def _effect(self, code: Codes, abandoned: Floats, deals: NDArray[Any], prior: float, share: float) -> Floats:
-        """Log-odds by which each code differs from the average, shrunk."""
-        counted = np.bincount(code, abandoned, minlength=len(deals))
-        return np.asarray(_log_odds(np.clip((counted + prior * share) / (deals + prior), *_RATE)) - _log_odds(share))
-
     def _wins(self) -> dict[str, Any]:
         deals, closed, prior = self.deals, self.closed, self.parameters.win_prior
         won = deals.won[closed].astype(np.float64)
@@ -346,6 +359,12 @@ class _Fit:
             "win_by_agent": effect(deals.agents, deals.agent[closed]),
             "win_by_product": effect(deals.products, deals.product[closed]),
         }
+
+
+def _effect(counted: Floats, deals: Floats, prior: float, share: float) -> Floats:
+    """Log-odds by which each group's rate differs from the average `share`, shrunk by `prior` deals of it."""
+    rate = (counted + prior * share) / (deals + prior)
+    return np.asarray(_log_odds(np.clip(rate, *_RATE)) - _log_odds(share), dtype=np.float64)
 
 
 def _edges(age: Days, bins: int) -> Codes:

@@ -29,7 +29,7 @@ from crm_assets.modelling.hazard_candidate import (
 )
 from crm_assets.modelling.recalibration import Recalibration
 from crm_assets_tests.modelling.known_rows import no_deals
-from crm_assets_tests.modelling.made_up_business import FIRST, LAST, Business, Laws
+from crm_assets_tests.modelling.made_up_business import FIRST, Business, Laws
 
 AT = Month(2017, 8)
 
