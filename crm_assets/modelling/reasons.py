@@ -149,11 +149,15 @@ def coalition_worth(model: WinModel, rows: pd.DataFrame, typical: Typical) -> ND
     worth[-1] = model.predict(rows)
     for coalition in range(1, len(worth) - 1):
         inside = [subject for at, subject in enumerate(Subject) if coalition >> at & 1]
+        own = [name for subject in inside for name in columns[subject]]
+        if len(own) == len(read):
+            # All that is read is the deal's own; a mean of equal predictions would differ in the last bit.
+            worth[coalition] = worth[-1]
+            continue
         code = np.zeros(len(rows), dtype=np.int64)
         for subject in inside:
             code = np.unique(code * (codes[subject].max(initial=0) + 1) + codes[subject], return_inverse=True)[1]
         _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
-        own = [name for subject in inside for name in columns[subject]]
         worth[coalition] = _mean_prediction(model, rows.iloc[first], own, typical)[inverse]
     return worth
 
