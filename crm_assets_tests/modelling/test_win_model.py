@@ -1,183 +1,227 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from crm_assets.calendar import Month
 from crm_assets.errors import CrmAssetsError, QualityError
-from crm_assets.modelling.win_model import FeatureMismatchError, TrainingParameters, WinModel
-from crm_assets_tests.modelling.book_rows import CATEGORICAL, FEATURES, book_rows
+from crm_assets.modelling.blend import Blend
+from crm_assets.modelling.candidate import Known
+from crm_assets.modelling.cold_start import RUNGS, best_rung
+from crm_assets.modelling.feature_frame import FeatureMismatchError
+from crm_assets.modelling.hazard_candidate import HazardCandidate
+from crm_assets.modelling.lightgbm_boosting import LightGBM
+from crm_assets.modelling.win_model import FATES, FORMAT, WinModel
+from crm_assets_tests.modelling.made_up_business import Business
 
-PARAMETERS = TrainingParameters(iterations=40)
+AT = Month(2017, 8)
+RECIPE = Blend(((HazardCandidate(), 0.7), (LightGBM(iterations=20), 0.3)))
+
+
+def trained(known: Known) -> WinModel:
+    return WinModel.of(RECIPE.fit(known), known, HazardCandidate().fit(known), contract="c1")
 
 
 @pytest.fixture(scope="module")
-def rows() -> pd.DataFrame:
-    matured = book_rows()
-    return matured[matured["outcome"].notna()].reset_index(drop=True)
+def business() -> Business:
+    return Business.of(1200, seed=3)
 
 
 @pytest.fixture(scope="module")
-def model(rows: pd.DataFrame) -> WinModel:
-    return WinModel.fit(rows, FEATURES, CATEGORICAL, PARAMETERS)
+def known(business: Business) -> Known:
+    return business.known(AT)
 
 
-def test_probabilities_are_float64_between_0_and_1_and_tell_wins_apart(model: WinModel, rows: pd.DataFrame) -> None:
-    predicted = model.predict(rows)
-    assert predicted.dtype == np.float64
-    assert predicted.shape == (len(rows),)
-    assert predicted.min() >= 0
-    assert predicted.max() <= 1
-    won = (rows["outcome"] == "won").to_numpy()
-    assert predicted[won].mean() > 1.5 * predicted[~won].mean()
+@pytest.fixture(scope="module")
+def book(business: Business) -> pd.DataFrame:
+    return business.book(AT)
 
 
-def test_equal_fits_are_equal_files(model: WinModel, rows: pd.DataFrame, tmp_path: Path) -> None:
-    again = WinModel.fit(rows.sample(frac=1, random_state=1), model.features, model.categorical, model.parameters)
-    assert again.sha256 == model.sha256
-    renamed = rows.assign(opportunity_id=[f"{number:05d}" for number in range(len(rows), 0, -1)])
-    assert WinModel.fit(renamed, model.features, model.categorical, model.parameters).sha256 == model.sha256
-    model.save(tmp_path / "model.cbm")
-    assert WinModel.load(tmp_path / "model.cbm").sha256 == model.sha256
-    assert hashlib.sha256((tmp_path / "model.cbm").read_bytes()).hexdigest() == model.sha256
-    other = WinModel.fit(rows.iloc[1:], model.features, model.categorical, model.parameters)
-    assert other.sha256 != model.sha256
+@pytest.fixture(scope="module")
+def model(known: Known) -> WinModel:
+    return trained(known)
 
 
-def test_a_fit_does_not_depend_on_the_order_of_its_rows(model: WinModel, rows: pd.DataFrame) -> None:
-    shuffled = rows.sample(frac=1, random_state=5)
-    again = WinModel.fit(shuffled, FEATURES, CATEGORICAL, PARAMETERS)
-    assert np.array_equal(again.predict(rows), model.predict(rows))
+@pytest.fixture(scope="module", params=RUNGS[:-1])
+def rung(request: pytest.FixtureRequest, known: Known) -> WinModel:
+    wins = {"overall_rate": 5, "quarter_rate": 15, "age_table": 30}[request.param]
+    won = known.rows["outcome"] == "won"
+    rows = pd.concat([known.rows[won].sample(wins, random_state=1), known.rows[~won].sample(100, random_state=1)])
+    table = best_rung(rows)
+    assert table is not None
+    assert table.rung == request.param
+    return WinModel.of(table, Known(AT, rows, known.deals), None, contract="c1")
 
 
-def test_a_prediction_belongs_to_its_row(model: WinModel, rows: pd.DataFrame) -> None:
-    order = np.random.default_rng(1).permutation(len(rows))
-    assert np.array_equal(model.predict(rows.iloc[order]), model.predict(rows)[order])
-    assert np.array_equal(model.predict(rows.iloc[:1]), model.predict(rows)[:1])
+def test_it_predicts_what_its_candidate_predicts(model: WinModel, book: pd.DataFrame, known: Known) -> None:
+    assert np.array_equal(model.predict(book), RECIPE.fit(known).predict(book))
+    assert (model.candidate, model.rung) == ("blend", "model")
+    assert model.importance() == model.fitted.importance()
+    assert model.predict(book.iloc[:0]).shape == (0,)
 
 
-def test_columns_are_found_by_name(model: WinModel, rows: pd.DataFrame) -> None:
-    assert np.array_equal(model.predict(rows[list(reversed(FEATURES))]), model.predict(rows))
-
-
-def test_an_empty_book_has_no_probabilities(model: WinModel, rows: pd.DataFrame) -> None:
-    assert model.predict(rows.iloc[:0]).shape == (0,)
-
-
-def test_missing_features_are_named(model: WinModel, rows: pd.DataFrame) -> None:
-    with pytest.raises(FeatureMismatchError, match="age_days, product") as raised:
-        model.predict(rows.drop(columns=["product", "age_days"]))
-    assert isinstance(raised.value, CrmAssetsError)
-    assert isinstance(raised.value, ValueError)
-
-
-def test_text_in_a_number_is_refused(model: WinModel, rows: pd.DataFrame) -> None:
-    with pytest.raises(FeatureMismatchError, match=r"list_price holds '55 USD'"):
-        model.predict(rows.assign(list_price="55 USD"))
-
-
-def test_infinite_numbers_are_refused(model: WinModel, rows: pd.DataFrame) -> None:
-    with pytest.raises(QualityError, match="share_open holds 1 infinite"):
-        model.predict(rows.iloc[:3].assign(share_open=[0.1, np.inf, np.nan]))
-
-
-def test_empty_values_are_allowed(model: WinModel, rows: pd.DataFrame) -> None:
-    some = rows.iloc[:20]
-    emptied = some.assign(share_open=None, regional_office=None)
-    assert np.array_equal(
-        model.predict(emptied), model.predict(some.assign(share_open=np.nan, regional_office="missing"))
-    )
-
-
-def test_nullable_and_boolean_columns_are_numbers(model: WinModel, rows: pd.DataFrame) -> None:
-    some = rows.iloc[:2].assign(share_open=[1.0, np.nan])
-    nullable = some.assign(share_open=pd.array([1, None], dtype="Int64"))
-    assert np.array_equal(model.predict(nullable), model.predict(some))
-    assert model.predict(rows.iloc[:2].assign(share_open=[True, False])).shape == (2,)
-
-
-def test_saved_and_loaded_it_is_the_same_model(model: WinModel, rows: pd.DataFrame, tmp_path: Path) -> None:
-    model.save(tmp_path / "m.cbm")
-    loaded = WinModel.load(tmp_path / "m.cbm")
-    assert np.array_equal(loaded.predict(rows), model.predict(rows))
-    assert (loaded.features, loaded.categorical) == (FEATURES, CATEGORICAL)
-    assert loaded.parameters == PARAMETERS
-    assert (
-        loaded.training
-        == model.training
-        == {
-            "rows": len(rows),
-            "wins": int((rows["outcome"] == "won").sum()),
-            "first_month": "2017-01",
-            "last_month": "2017-09",
-        }
-    )
-    assert [path.name for path in tmp_path.iterdir()] == ["m.cbm"]
-
-
-def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CrmAssetsError, match=r"no model at .*gone\.cbm"):
-        WinModel.load(tmp_path / "gone.cbm")
-    (tmp_path / "text.cbm").write_text("not a model")
-    with pytest.raises(CrmAssetsError, match=r"text\.cbm is no CatBoost model"):
-        WinModel.load(tmp_path / "text.cbm")
-
-
-def test_a_model_of_other_origin_is_refused(tmp_path: Path) -> None:
-    from catboost import CatBoostClassifier
-
-    other = CatBoostClassifier(iterations=1, allow_writing_files=False, logging_level="Silent")
-    other.fit([[0.0], [1.0]], [0, 1])
-    other.save_model(str(tmp_path / "other.cbm"))
-    with pytest.raises(CrmAssetsError, match=r"WinModel\.save did not write"):
-        WinModel.load(tmp_path / "other.cbm")
-
-
-def test_training_writes_no_files(rows: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    WinModel.fit(rows, FEATURES, CATEGORICAL, TrainingParameters(iterations=10))
-    assert not list(tmp_path.iterdir())
-
-
-def test_censored_rows_are_not_trained_on() -> None:
-    with pytest.raises(QualityError, match="120 training rows have no outcome"):
-        WinModel.fit(book_rows(), FEATURES, CATEGORICAL, PARAMETERS)
-
-
-def test_an_unknown_outcome_is_named(rows: pd.DataFrame) -> None:
-    with pytest.raises(QualityError, match="outcome holds Won"):
-        WinModel.fit(rows.assign(outcome=rows["outcome"].replace("won", "Won")), FEATURES, CATEGORICAL, PARAMETERS)
-
-
-def test_a_repeated_row_is_named(rows: pd.DataFrame) -> None:
-    with pytest.raises(QualityError, match="2017-01-0000 in 2017-01"):
-        WinModel.fit(pd.concat([rows, rows.iloc[:1]]), FEATURES, CATEGORICAL, PARAMETERS)
-
-
-@pytest.mark.parametrize("outcome", ["won", "open"])
-def test_one_class_is_too_little(rows: pd.DataFrame, outcome: str) -> None:
-    with pytest.raises(QualityError, match="needs wins and non-wins"):
-        WinModel.fit(rows.assign(outcome=outcome), FEATURES, CATEGORICAL, PARAMETERS)
-
-
-def test_importance_is_a_percentage_of_each_feature(model: WinModel) -> None:
-    importance = model.importance()
-    assert set(importance) == set(FEATURES)
-    assert sum(importance.values()) == pytest.approx(100)
-    assert list(importance.values()) == sorted(importance.values(), reverse=True)
-    assert set(list(importance)[:2]) == {"age_days", "next_quarter_position"}
-
-
-def test_parameters_as_a_dict() -> None:
-    assert TrainingParameters(seed=9).as_dict() == {
-        "iterations": 250,
-        "depth": 4,
-        "learning_rate": 0.05,
-        "l2": 10.0,
-        "one_hot_up_to": 64,
-        "seed": 9,
-        "threads": 1,
+def test_it_knows_what_it_was_trained_on(model: WinModel, known: Known) -> None:
+    assert model.training == {
+        "month": "2017-08",
+        "rows": len(known.rows),
+        "wins": int((known.rows["outcome"] == "won").sum()),
+        "first_month": "2016-10",
+        "last_month": "2017-07",
+        "deals": len(known.deals),
+        "closed_deals": int(known.deals.is_closed.sum()),
     }
+    assert model.contract == "c1"
+
+
+def test_equal_knowledge_gives_equal_bytes(model: WinModel, known: Known) -> None:
+    renamed = known.rows.sample(frac=1, random_state=1).assign(
+        opportunity_id=[f"{number}" for number in range(len(known.rows))]
+    )
+    again = trained(Known(AT, renamed.reset_index(drop=True), known.deals))
+    assert again.content == model.content
+    assert again.sha256 == hashlib.sha256(model.content).hexdigest()
+    assert trained(Known(AT, known.rows.iloc[5:], known.deals)).sha256 != model.sha256
+
+
+def test_saved_and_loaded_it_is_the_same(model: WinModel, book: pd.DataFrame, tmp_path: Path) -> None:
+    model.save(tmp_path / "model.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.json"]
+    loaded = WinModel.load(tmp_path / "model.json")
+    assert loaded.content == model.content == (tmp_path / "model.json").read_bytes()
+    assert np.array_equal(loaded.predict(book), model.predict(book))
+    pd.testing.assert_frame_equal(loaded.fates(book), model.fates(book), check_exact=True)
+    assert (loaded.features, loaded.categorical) == (model.features, model.categorical)
+    json.loads(model.content, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
+def test_a_rung_saved_and_loaded_is_the_same(rung: WinModel, book: pd.DataFrame, tmp_path: Path) -> None:
+    rung.save(tmp_path / "model.json")
+    loaded = WinModel.load(tmp_path / "model.json")
+    assert loaded.content == rung.content
+    assert loaded.rung == loaded.candidate == rung.rung
+    assert np.array_equal(loaded.predict(book), rung.predict(book))
+    assert (loaded.hazard, loaded.typical) == (None, None)
+    assert loaded.importance() == {}
+    assert set(loaded.features) == {"age_days", "next_quarter_position"}
+
+
+def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CrmAssetsError, match=r"no model at .*gone\.json: train and save one there"):
+        WinModel.load(tmp_path / "gone.json")
+    file = tmp_path / "text.json"
+    for content in (b"", b"not a model", b'{"format": ', b"\xff\xfe\x00"):
+        file.write_bytes(content)
+        with pytest.raises(CrmAssetsError, match=r"text\.json is no win model .*: train and save it anew"):
+            WinModel.load(file)
+    for text in ("{}", "[1]", "null", '{"format": "crm_assets win model 0"}'):
+        file.write_text(text)
+        with pytest.raises(CrmAssetsError, match=rf"text\.json is not of the format '{FORMAT}'"):
+            WinModel.load(file)
+
+
+@pytest.mark.parametrize("broken", [None, 5, "text", [], {}, [1, 2], {"a": 1}])
+def test_a_damaged_file_is_named(model: WinModel, tmp_path: Path, broken: Any) -> None:
+    parts, file = json.loads(model.content), tmp_path / "model.json"
+    whole: dict[str, Any] = {**parts, "fitted": parts["fitted"]["members"][0]["fitted"]}
+    for name in ("fitted", "hazard", "typical"):
+        if broken is None and name != "fitted":
+            # That a rung has none is no damage.
+            continue
+        file.write_text(json.dumps({**whole, name: broken}))
+        with pytest.raises(CrmAssetsError):
+            WinModel.load(file)
+        for inner in {*whole[name]} - {"candidate"}:
+            file.write_text(json.dumps({**whole, name: {key: of for key, of in whole[name].items() if key != inner}}))
+            with pytest.raises(CrmAssetsError, match="train"):
+                WinModel.load(file)
+    for name in ("fitted", "hazard", "typical", "training", "contract"):
+        file.write_text(json.dumps({key: of for key, of in parts.items() if key != name}))
+        with pytest.raises(CrmAssetsError, match=rf"model\.json is a damaged win model .*{name}"):
+            WinModel.load(file)
+
+
+def test_fates_are_probabilities_that_fit_together(model: WinModel, book: pd.DataFrame) -> None:
+    strange = book.assign(sales_agent="Zoe", product=None, age_days=np.arange(len(book)) * 3)
+    for frame in (book, strange):
+        fates, won = model.fates(frame), model.predict(frame)
+        assert tuple(fates.columns) == FATES
+        lost = fates["probability_lost"].to_numpy()
+        assert ((lost >= 0) & (won + lost <= 1)).all()
+        assert fates["probability_abandoned"].between(0, 1).all()
+        months = fates["expected_close_month"].dropna()
+        assert (months > "2017-08").all()
+        assert (months == months.map(lambda text: str(Month.parse(text)))).all()
+        # A deal that was likely abandoned is not expected to close.
+        assert fates.loc[fates["probability_abandoned"] >= 0.5, "expected_close_month"].isna().all()
+    assert model.fates(book)["expected_close_month"].notna().any()
+
+
+def test_losses_stand_to_wins_as_in_the_cure_hazard_model(model: WinModel, book: pd.DataFrame) -> None:
+    assert model.hazard is not None
+    share = model.hazard.fates(book).win_share
+    fates, won = model.fates(book), model.predict(book)
+    small = won / share < 1
+    assert small.mean() > 0.9
+    lost = fates["probability_lost"].to_numpy()
+    assert (won / (won + lost))[small] == pytest.approx(share[small])
+    # Losses come true in the mean, too.
+    assert lost.mean() == pytest.approx((book["outcome"] == "lost").mean(), abs=0.03)
+
+
+def test_fates_have_the_index_of_a_new_frame(model: WinModel, book: pd.DataFrame) -> None:
+    some = book.iloc[[7, 3]]
+    fates = model.fates(some)
+    assert list(fates.index) == [0, 1]
+    expected = model.fates(book).iloc[[7, 3]].reset_index(drop=True)
+    pd.testing.assert_frame_equal(fates, expected, check_exact=True)
+    assert tuple(model.fates(book.iloc[:0]).columns) == FATES
+    assert model.fates(book.iloc[:0]).empty
+
+
+def test_on_the_rungs_fates_are_empty(rung: WinModel, book: pd.DataFrame) -> None:
+    fates = rung.fates(book)
+    assert tuple(fates.columns) == FATES
+    assert len(fates) == len(book)
+    assert fates.isna().all().all()
+    assert fates.dtypes.astype(str).tolist() == ["float64", "float64", "object"]
+    predicted = rung.predict(book)
+    assert ((predicted > 0) & (predicted < 1)).all()
+
+
+def test_features_are_those_of_all_parts_and_texts_are_categories(model: WinModel, book: pd.DataFrame) -> None:
+    assert {"as_of", "age_days", "sales_agent", "cohort_share_open"} <= set(model.features)
+    assert len(set(model.features)) == len(model.features)
+    assert set(model.categorical) == {"as_of", "sales_agent", "regional_office", "product"}
+    only = WinModel(model.fitted.members[1][0], model.hazard, model.typical, model.training, "")  # type: ignore[attr-defined]
+    assert "sales_agent" not in only.fitted.features
+    assert {"sales_agent", "as_of"} <= set(only.features)
+    prepared = model.prepare(book)
+    assert tuple(prepared.columns) == model.features
+    for name in model.features:
+        assert (prepared[name].dtype == np.float64) is (name not in model.categorical)
+
+
+def test_bad_frames_are_named(model: WinModel, book: pd.DataFrame) -> None:
+    some = book.head(3)
+    for ask in (model.predict, model.prepare, model.fates):
+        with pytest.raises(FeatureMismatchError, match="age_days") as raised:
+            ask(some.drop(columns=["age_days"]))
+        assert isinstance(raised.value, CrmAssetsError)
+        with pytest.raises(FeatureMismatchError, match="age_days holds 'old'"):
+            ask(some.assign(age_days="old"))
+        with pytest.raises(QualityError, match="cohort_size holds 1 infinite"):
+            ask(some.assign(cohort_size=[1, np.inf, 3]))
+
+
+def test_saving_and_training_write_no_other_files(
+    known: Known, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert trained(known).content
+    assert not list(tmp_path.iterdir())
