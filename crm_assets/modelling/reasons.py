@@ -213,6 +213,8 @@ def phrase(subject: Subject, row: Mapping[Any, Any], typical: Typical) -> str:
 
 
 def _age(row: Mapping[Any, Any], typical: Typical) -> str:
+    if _missing(row.get("age_days")):
+        return "when it was engaged is unknown"
     days = int(row["age_days"])
     if not typical.won_at_age:
         return f"engaged {_days(days)} ago"
@@ -226,10 +228,9 @@ def _age(row: Mapping[Any, Any], typical: Typical) -> str:
 
 
 def _month(row: Mapping[Any, Any], typical: Typical) -> str:
-    position = int(row["next_quarter_position"])
-    which = {1: "first", 2: "second", 3: "third"}[position]
     month = Month.of(np.datetime64(str(row[AS_OF])[:10], "D").item()).next
-    rate = typical.win_rate_before.get(position)
+    which = {1: "first", 2: "second", 3: "third"}[month.quarter_position]
+    rate = typical.win_rate_before.get(month.quarter_position)
     told = f"{month} is the {which} month of a quarter"
     return told if rate is None else f"{told}, in which {_percent(rate)} of the open deals were won"
 
@@ -237,7 +238,7 @@ def _month(row: Mapping[Any, Any], typical: Typical) -> str:
 def _agent(row: Mapping[Any, Any], typical: Typical) -> str:
     name = _name(row, "sales_agent", "the agent")
     share, usual = row.get("agent_share_open_138"), typical.agent_share_open
-    if share is None or usual is None or np.isnan(share):
+    if usual is None or _missing(share):
         return f"sold by {name}"
     return (
         f"sold by {name}, who leaves {_percent(share)} of the deals open for more than 138 days "
@@ -247,8 +248,9 @@ def _agent(row: Mapping[Any, Any], typical: Typical) -> str:
 
 def _cohort(row: Mapping[Any, Any], typical: Typical) -> str:
     office = _name(row, "regional_office", "the same office")
-    share, usual = row.get("cohort_share_open"), typical.share_open_by_age.get(int(row["age_days"]) // AGE_STEP)
-    if share is None or np.isnan(share):
+    share, age = row.get("cohort_share_open"), row.get("age_days")
+    usual = None if _missing(age) else typical.share_open_by_age.get(int(age) // AGE_STEP)
+    if _missing(share):
         return f"engaged in {office} when it was"
     told = f"of the deals engaged in {office} at the time {_percent(share)} are still open"
     return told if usual is None else f"{told} ({_percent(usual)} is usual at this age)"
@@ -265,6 +267,10 @@ _PHRASES: Mapping[Subject, Callable[[Mapping[Any, Any], Typical], str]] = {
     Subject.COHORT: _cohort,
     Subject.PRODUCT: _product,
 }
+
+
+def _missing(number: Any) -> bool:
+    return number is None or bool(np.isnan(number))
 
 
 def _name(row: Mapping[Any, Any], column: str, otherwise: str) -> str:

@@ -49,13 +49,14 @@ class Typical:
         rows = _representative(fitted, known.rows)
         deals = known.deals
         ages = (deals.closed - deals.engaged)[deals.won]
-        won = label(known.rows)
-        position = known.rows["next_quarter_position"].to_numpy()
+        won, position = label(known.rows), known.rows["next_quarter_position"]
         return cls(
             rows=rows,
             base=float(fitted.predict(rows).mean()),
             won_at_age=np.percentile(ages, _PERCENTILES).tolist() if len(ages) else [],
-            win_rate_before={int(at): float(won[position == at].mean()) for at in np.unique(position)},
+            win_rate_before={
+                int(at): float(won[(position == at).to_numpy()].mean()) for at in sorted(position.dropna().unique())
+            },
             share_open_by_age=_medians(known.rows),
             agent_share_open=_median(known.rows, "agent_share_open_138"),
         )
@@ -107,9 +108,9 @@ def _representative(fitted: Fitted, rows: pd.DataFrame) -> pd.DataFrame:
 def _medians(rows: pd.DataFrame) -> dict[int, float]:
     if "cohort_share_open" not in rows.columns:
         return {}
-    step = (rows["age_days"].to_numpy(dtype=np.int64) // AGE_STEP).astype(int)
+    step = rows["age_days"].to_numpy(dtype=np.float64, na_value=np.nan) // AGE_STEP
     share = rows["cohort_share_open"].to_numpy(dtype=np.float64, na_value=np.nan)
-    found = {int(at): share[(step == at) & ~np.isnan(share)] for at in np.unique(step)}
+    found = {int(at): share[(step == at) & ~np.isnan(share)] for at in np.unique(step[~np.isnan(step)])}
     return {at: float(np.median(shares)) for at, shares in found.items() if len(shares)}
 
 
