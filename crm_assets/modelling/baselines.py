@@ -84,12 +84,12 @@ class AgeTable:
     def fit(cls, rows: pd.DataFrame, prior: float = 0.0) -> Self:
         """Count wins in matured rows; `prior` is that of the quarter positions. Raises QualityError without rows."""
         base = BaseRate.fit(rows, prior)
-        won, prior, bins, position = label(rows), base.predict(rows), _age_bin(rows), rows["next_quarter_position"]
+        won, usual, bins, position = label(rows), base.predict(rows), _age_bin(rows), rows["next_quarter_position"]
         cells: dict[tuple[int, int], float] = {}
         seen = position.notna().to_numpy()
         for age, at in {(int(age), int(at)) for age, at in zip(bins[seen], position[seen], strict=True)}:
             inside = (bins == age) & (position == at).to_numpy()
-            wins = float(won[inside].sum()) + PRIOR_ROWS * float(prior[inside][0])
+            wins = float(won[inside].sum()) + PRIOR_ROWS * float(usual[inside][0])
             cells[age, at] = wins / (float(inside.sum()) + PRIOR_ROWS)
         return cls(base, cells)
 

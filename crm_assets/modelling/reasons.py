@@ -213,9 +213,10 @@ def phrase(subject: Subject, row: Mapping[Any, Any], typical: Typical) -> str:
 
 
 def _age(row: Mapping[Any, Any], typical: Typical) -> str:
-    if _missing(row.get("age_days")):
+    age = _number(row, "age_days")
+    if age is None:
         return "when it was engaged is unknown"
-    days = int(row["age_days"])
+    days = int(age)
     if not typical.won_at_age:
         return f"engaged {_days(days)} ago"
     if days > typical.won_at_age[-1]:
@@ -237,8 +238,8 @@ def _month(row: Mapping[Any, Any], typical: Typical) -> str:
 
 def _agent(row: Mapping[Any, Any], typical: Typical) -> str:
     name = _name(row, "sales_agent", "the agent")
-    share, usual = row.get("agent_share_open_138"), typical.agent_share_open
-    if usual is None or _missing(share):
+    share, usual = _number(row, "agent_share_open_138"), typical.agent_share_open
+    if share is None or usual is None:
         return f"sold by {name}"
     return (
         f"sold by {name}, who leaves {_percent(share)} of the deals open for more than 138 days "
@@ -248,9 +249,9 @@ def _agent(row: Mapping[Any, Any], typical: Typical) -> str:
 
 def _cohort(row: Mapping[Any, Any], typical: Typical) -> str:
     office = _name(row, "regional_office", "the same office")
-    share, age = row.get("cohort_share_open"), row.get("age_days")
-    usual = None if _missing(age) else typical.share_open_by_age.get(int(age) // AGE_STEP)
-    if _missing(share):
+    share, age = _number(row, "cohort_share_open"), _number(row, "age_days")
+    usual = None if age is None else typical.share_open_by_age.get(int(age) // AGE_STEP)
+    if share is None:
         return f"engaged in {office} when it was"
     told = f"of the deals engaged in {office} at the time {_percent(share)} are still open"
     return told if usual is None else f"{told} ({_percent(usual)} is usual at this age)"
@@ -269,8 +270,9 @@ _PHRASES: Mapping[Subject, Callable[[Mapping[Any, Any], Typical], str]] = {
 }
 
 
-def _missing(number: Any) -> bool:
-    return number is None or bool(np.isnan(number))
+def _number(row: Mapping[Any, Any], column: str) -> float | None:
+    number = row.get(column)
+    return None if number is None or np.isnan(number) else float(number)
 
 
 def _name(row: Mapping[Any, Any], column: str, otherwise: str) -> str:
