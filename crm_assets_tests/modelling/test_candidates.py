@@ -14,9 +14,11 @@ import pytest
 from crm_assets.calendar import Month
 from crm_assets.errors import CrmAssetsError, QualityError, SettingsError
 from crm_assets.features.registry import WIN_MODEL_FEATURES
+from crm_assets.modelling.blend import BLEND
 from crm_assets.modelling.candidate import Candidate, Fitted, Known
 from crm_assets.modelling.candidates import CANDIDATES, candidate_named, fitted_from_dict
 from crm_assets.modelling.feature_frame import FeatureMismatchError
+from crm_assets.modelling.hazard_candidate import CURE_HAZARD
 from crm_assets_tests.modelling.book_rows import CATEGORICAL, FEATURES, book_rows
 from crm_assets_tests.modelling.known_rows import known_of
 
@@ -49,7 +51,8 @@ def fitted(name: str, rows: pd.DataFrame) -> Fitted:
 
 
 def test_every_candidate_is_tested() -> None:
-    assert set(SMALL) <= set(CANDIDATES)
+    # Those that learn from deals are tested in test_hazard_candidate, test_blend and test_bad_input.
+    assert {*SMALL, CURE_HAZARD, BLEND} == set(CANDIDATES)
 
 
 def test_probabilities_are_float64_between_0_and_1_and_tell_wins_apart(fitted: Fitted, rows: pd.DataFrame) -> None:

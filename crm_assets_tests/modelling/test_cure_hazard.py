@@ -167,16 +167,14 @@ def test_who_was_not_seen_counts_as_average(small: CureHazard) -> None:
 @given(
     age=st.integers(0, 800),
     days=st.integers(1, 400),
-    agent=st.sampled_from(["Ann", "Bob", "Zoe"]),
-    region=st.sampled_from(["East", "North"]),
-    product=st.sampled_from(["GTX", "MG", "new"]),
+    names=st.tuples(*map(st.sampled_from, (["Ann", "Bob", "Zoe"], ["East", "North"], ["GTX", "MG", "new"]))),
     later=st.integers(-300, 300),
 )
 @settings(max_examples=100)
 def test_probabilities_are_some_and_move_as_they_must(
-    small: CureHazard, age: int, days: int, agent: str, region: str, product: str, later: int
+    small: CureHazard, age: int, days: int, names: tuple[str, str, str], later: int
 ) -> None:
-    at: dict[str, Any] = {"agent": agent, "region": region, "product": product}
+    at: dict[str, Any] = dict(zip(("agent", "region", "product"), names, strict=True))
     at["as_of"] = int(to_days(LAST.end)) + later
     found = fates(small, age=age, days=days, **at)
     for part in (*_parts(found), found.won):
