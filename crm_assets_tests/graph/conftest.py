@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,15 +41,34 @@ class Finished:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     folder = tmp_path_factory.mktemp("finished")
-    with pytest.MonkeyPatch.context() as patch:
-        _clear(patch)
+    with cleared():
         settings = load_settings(source_url=SOURCE, lake_url=str(folder / "lake"), home=folder / "home", **SMALL)
     return Finished(settings, run_months(settings, None, force=False, show_progress=False), folder)
+
+
+@pytest.fixture
+def copied(finished: Finished, tmp_path: Path) -> Settings:
+    """Settings of a copy of the finished run, to be altered; its models' files are the finished one's."""
+    shutil.copytree(finished.folder / "lake", tmp_path / "lake")
+    shutil.copytree(finished.folder / "home" / "mlflow", tmp_path / "home" / "mlflow", ignore=_artifacts)
+    return finished.settings.model_copy(update={"lake_url": str(tmp_path / "lake"), "home": tmp_path / "home"})
+
+
+def _artifacts(folder: str, names: list[str]) -> set[str]:
+    return {name for name in names if name == "artifacts"}
 
 
 def _clear(patch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith(("CRM_", "DAGSTER_HOME"))]:
         patch.delenv(name)
+
+
+@contextmanager
+def cleared() -> Iterator[None]:
+    """An environment without settings."""
+    with pytest.MonkeyPatch.context() as patch:
+        _clear(patch)
+        yield
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from crm_assets.settings import Settings
 
 RAW = {f"raw/{name}" for name in ("accounts", "products", "sales_teams", "sales_pipeline", "data_dictionary")}
 PIPELINE = {"raw/sales_pipeline", "raw/products", "raw/sales_teams"}
+LEARNT_FROM = {"opportunity_features", "opportunity_outcomes", "opportunity_snapshots"}
 LINEAGE: dict[str, set[str]] = {
     **{name: set() for name in RAW},
     "quarantined_opportunities": PIPELINE,
@@ -24,16 +25,13 @@ LINEAGE: dict[str, set[str]] = {
     "daily_closings": {"opportunity_snapshots"},
     "opportunity_outcomes": {"opportunity_snapshots"},
     "opportunity_features": {"opportunity_snapshots", "daily_closings"},
-    "backtest_predictions": {"opportunity_features", "opportunity_outcomes"},
-    "leakage_report": {"opportunity_features", "opportunity_outcomes", "daily_closings", "raw/sales_pipeline"},
-    "win_model": {
-        "opportunity_features",
-        "opportunity_outcomes",
-        "backtest_predictions",
-        "leakage_report",
-        "win_model",
-    },
+    "backtest_predictions": LEARNT_FROM,
+    "leakage_report": {*LEARNT_FROM, "daily_closings", "raw/sales_pipeline"},
+    "win_model": {*LEARNT_FROM, "backtest_predictions", "leakage_report", "win_model"},
+    "promotion_checks": {"win_model"},
     "scores": {"opportunity_features", "win_model"},
+    "score_reasons": {"scores", "opportunity_features", "win_model"},
+    "shadow_scores": {"scores", "opportunity_features", "win_model"},
     "score_changes": {"scores", "opportunity_features", "win_model"},
     "revenue_forecast": {"scores", "opportunity_snapshots", "backtest_predictions"},
     "forecast_accuracy": {"revenue_forecast", "opportunity_snapshots"},

@@ -26,13 +26,6 @@ from crm_assets_tests.graph.conftest import SMALL, SOURCE, Command, Finished, fi
 LAST = Month(2017, 12)
 
 
-@pytest.fixture
-def copied(finished: Finished, tmp_path: Path) -> Settings:
-    """A copy of the finished lake, to be altered; the model store is the finished one's."""
-    shutil.copytree(finished.settings.lake_url, tmp_path / "lake")
-    return finished.settings.model_copy(update={"lake_url": str(tmp_path / "lake")})
-
-
 def outcomes(settings: Settings, month: Month) -> dict[str, Outcome]:
     return {found.asset: found.outcome for found in verify(settings, month)}
 

@@ -21,7 +21,9 @@ from crm_assets.defs.inputs import Inputs
 from crm_assets.defs.platform import Platform
 from crm_assets.errors import LakeError
 from crm_assets.features.registry import CAUSES, WIN_MODEL_FEATURES
+from crm_assets.modelling.cold_start import RUNGS
 from crm_assets.modelling.movement import PARTS, PLAYERS
+from crm_assets.modelling.reasons import PARTS as SUBJECT_PARTS
 from crm_assets.run import run_months
 from crm_assets.settings import Settings
 from crm_assets_tests.graph.conftest import SMALL, Finished
@@ -95,12 +97,151 @@ def test_alias_points_at_the_last_champion(finished: Finished) -> None:
     assert champion.version == table(finished, "win_model").row(0, named=True)["champion_version"]
 
 
+def test_the_challenger_is_the_newest_model_that_is_not_champion(finished: Finished) -> None:
+    row = table(finished, "win_model").row(0, named=True)
+    challenger = finished.platform.registry.challenger()
+    assert row["model_version"] != row["champion_version"], "the test needs a last month that was not promoted"
+    assert challenger is not None
+    assert (challenger.version, challenger.month) == (row["model_version"], finished.last)
+
+
+def decisions(finished: Finished) -> list[dict[str, Any]]:
+    return [table(finished, "win_model", month).row(0, named=True) for month in finished.result.months]
+
+
 def test_registry_tells_on_which_figures_a_model_was_promoted_or_not(finished: Finished) -> None:
-    row, registry = table(finished, "win_model").row(0, named=True), finished.platform.registry
-    tags = MlflowClient(registry.tracking_uri).get_model_version(registry.model_name, row["model_version"]).tags
-    figures = json.loads(tags["decision_figures"])
-    assert f"Brier {figures['challenger_brier']:.4f} of the challenger" in row["reason"]
-    assert f"{figures['champion_brier']:.4f} of the champion on {figures['rows']} rows" in row["reason"]
+    registry, champion, compared = finished.platform.registry, None, 0
+    client = MlflowClient(registry.tracking_uri)
+    for row in decisions(finished):
+        if row["model_version"] is not None:
+            tags = client.get_model_version(registry.model_name, row["model_version"]).tags
+            figures = json.loads(tags["decision_figures"])
+            assert row["reason"].startswith(tags["decision"])
+            assert tags["promoted"] == str(row["promoted"]).lower()
+            assert (tags["candidate"], tags["rung"]) == (row["candidate"], "model")
+            against = "base_rate_brier" if champion is None else "champion_brier"
+            assert set(figures) >= {"rows", "challenger_brier", against}
+            if row["promoted"]:
+                compared += 1
+                assert f"Brier score {figures['challenger_brier']:.4f} against {figures[against]:.4f}" in row["reason"]
+                assert (
+                    f"on {figures['rows']} rows of {figures['first_month']} to {figures['last_month']}" in row["reason"]
+                )
+        champion = row["champion_version"]
+    assert compared >= 2
+
+
+def test_promotion_checks_are_the_reasons_of_each_month(finished: Finished) -> None:
+    for row in decisions(finished):
+        month = Month.parse(row["snapshot_month"])
+        checks = table(finished, "promotion_checks", month)
+        verdicts = {check["check"]: check for check in checks.iter_rows(named=True)}
+        decision = verdicts.pop("decision")
+        if row["status"] == "not trained":
+            assert (decision["verdict"], verdicts) == ("not applicable", {})
+            assert row["reason"].startswith(decision["detail"].removeprefix("no model was trained: "))
+            continue
+        failed = [check["detail"] for check in verdicts.values() if check["verdict"] == "failed"]
+        assert row["promoted"] is (not failed)
+        assert decision["verdict"] == ("passed" if row["promoted"] else "failed")
+        for detail in failed:
+            assert detail in decision["detail"]
+            assert detail in row["reason"]
+        assert checks["model_version"].unique().to_list() == [row["model_version"]]
+        assert {"contract", "leakage", "withdrawn", "comparison"} <= set(verdicts)
+        if row["promoted"]:
+            assert [name for name in verdicts if name.startswith("calibration ")]
+            assert max(verdicts[name]["low"] for name in ("brier", "average precision")) > 0
+
+
+def test_every_score_names_its_rung(finished: Finished) -> None:
+    """A rung gives no more than the probability; the model says what else becomes of a deal."""
+    rungs = []
+    for row in decisions(finished):
+        month = Month.parse(row["snapshot_month"])
+        scores = table(finished, "scores", month)
+        if scores.is_empty():
+            assert row["champion_rung"] is None
+            continue
+        assert scores["rung"].unique().to_list() == [row["champion_rung"]]
+        rungs.append(row["champion_rung"])
+        more = scores.select("probability_lost", "probability_abandoned", "expected_close_month")
+        if row["champion_rung"] != "model":
+            assert all(column.null_count() == scores.height for column in more)
+            continue
+        assert (scores["probability"] + scores["probability_lost"]).is_between(0, 1 + 1e-12).all()
+        assert scores["probability_abandoned"].is_between(0, 1).all()
+        assert (scores["expected_close_month"].drop_nulls() > str(month)).all()
+        assert scores.filter(pl.col("probability_abandoned") >= 0.5)["expected_close_month"].null_count() > 0
+    assert rungs == sorted(rungs, key=RUNGS.index)
+    assert rungs[0] != "model"
+    assert rungs[-1] == "model"
+
+
+def test_reasons_sum_to_the_score(finished: Finished) -> None:
+    told = 0
+    for row in decisions(finished):
+        month = Month.parse(row["snapshot_month"])
+        scores, reasons = (table(finished, name, month) for name in ("scores", "score_reasons"))
+        assert reasons["opportunity_id"].to_list() == scores["opportunity_id"].to_list()
+        if scores.is_empty():
+            continue
+        assert reasons["model_version"].unique().to_list() == [row["champion_version"]]
+        assert ((reasons["probability"] - scores["probability"]).abs() <= 1e-12).all()
+        parts = reasons.select(SUBJECT_PARTS)
+        summed = reasons["base"] + parts.sum_horizontal()
+        assert ((summed - scores["probability"]).abs() <= 1e-12).all()
+        if row["champion_rung"] == "model":
+            assert reasons["base"].n_unique() == 1
+            assert all((column != 0).any() for column in parts)
+            told += reasons.filter(pl.col("raises").is_not_null() | pl.col("lowers").is_not_null()).height
+        else:
+            assert not any((column != 0).any() for column in parts)
+            assert reasons["raises"].null_count() == reasons["lowers"].null_count() == reasons.height
+    assert told > 500
+
+
+def test_the_challenger_scores_in_the_shadow_of_the_champion(finished: Finished) -> None:
+    shadowed = 0
+    for row in decisions(finished):
+        month = Month.parse(row["snapshot_month"])
+        scores, shadow = (table(finished, name, month) for name in ("scores", "shadow_scores"))
+        if row["model_version"] is None or row["promoted"]:
+            assert shadow.is_empty()
+            continue
+        shadowed += 1
+        assert shadow["opportunity_id"].to_list() == scores["opportunity_id"].to_list()
+        assert shadow["champion_probability"].to_list() == scores["probability"].to_list()
+        assert shadow["champion_version"].unique().to_list() == [row["champion_version"]]
+        assert shadow["model_version"].unique().to_list() == [row["model_version"]]
+        model = finished.platform.registry.load(row["model_version"], row["model_sha256"])
+        book = table(finished, "opportunity_features", month).to_pandas()
+        assert shadow["probability"].to_numpy() == pytest.approx(model.predict(book), abs=1e-12)
+        assert (shadow["probability"] != shadow["champion_probability"]).any()
+    assert shadowed >= 3
+
+
+def test_every_candidate_is_a_run_below_that_of_the_month(finished: Finished) -> None:
+    registry = finished.platform.registry
+    client = MlflowClient(registry.tracking_uri)
+    experiment = client.get_experiment_by_name(registry.model_name)
+    assert experiment is not None
+    for row in decisions(finished):
+        if row["model_version"] is None:
+            continue
+        run = client.get_model_version(registry.model_name, row["model_version"]).run_id
+        below = client.search_runs([experiment.experiment_id], f"tags.`mlflow.parentRunId` = '{run}'")
+        by_name = {child.data.tags["candidate"]: child.data for child in below}
+        assert set(by_name) == set(finished.settings.candidate_names)
+        assert all(child.info.status == "FINISHED" for child in below)
+        for name, data in by_name.items():
+            assert data.tags["month"] == row["snapshot_month"]
+            assert data.params
+            if row["test_months"]:
+                assert 0 < data.metrics["backtest_brier"] < 1, name
+        predicted = table(finished, "backtest_predictions", Month.parse(row["snapshot_month"]))
+        if predicted["candidate"].unique().to_list() == [row["candidate"]]:
+            assert by_name[row["candidate"]].metrics["backtest_brier"] == pytest.approx(row["brier"])
 
 
 def test_backtest_beats_the_base_rate_but_is_no_oracle(finished: Finished) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,15 @@ from crm_assets.calendar import FIRST_MONDAY, Month
 from crm_assets.leakage.rebuild import Rebuild, Rebuilt, rebuilt
 from crm_assets.leakage.worlds import World
 from crm_assets.modelling.backtest import RollingOrigin
+from crm_assets.modelling.candidate import Candidate, Fitted, Known, TrainingHistory
+from crm_assets.modelling.candidates import blend_of
+from crm_assets.modelling.deals import OPEN, Deals
+from crm_assets.modelling.hazard_candidate import HazardCandidate
+from crm_assets.modelling.lightgbm_boosting import LightGBM
+from crm_assets.modelling.metrics import measure
+from crm_assets.modelling.recalibration import Recalibration
+
+Floats: TypeAlias = np.ndarray[tuple[int], np.dtype[np.float64]]
 
 CLOSED = pl.col("deal_stage").is_in(["Won", "Lost"])
 
@@ -96,7 +106,34 @@ LEAKY_FEATURES: dict[str, tuple[Rebuild, str]] = {
 """Name -> (how the month is made, the column that leaks)."""
 
 
-class AgeModel:
+@dataclass(frozen=True)
+class Learner:
+    """A candidate that is fitted by a function."""
+
+    learn: Callable[[Known], Fitted]
+    name: str = "ages"
+
+    def parameters(self) -> dict[str, Any]:
+        return {}
+
+    def fit(self, known: Known) -> Fitted:
+        return self.learn(known)
+
+
+class Plain:
+    """What a fitted candidate says of itself beside its predictions, which is all that the probes ask for."""
+
+    candidate = "ages"
+    features = ("age_days", "sales_agent")
+
+    def importance(self) -> dict[str, float]:
+        return {}
+
+    def to_dict(self) -> dict[str, Any]:
+        return {}
+
+
+class AgeModel(Plain):
     """Win rates by ten age groups and a code of the agent; quick to train, and plain to see through."""
 
     def __init__(self, rows: pd.DataFrame, codes: dict[str, float] | None = None) -> None:
@@ -105,24 +142,43 @@ class AgeModel:
         self._rates = won.groupby(rows["age_days"] // 20).mean()
         self._codes = codes or {}
 
-    def predict(self, rows: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        by_age = (rows["age_days"] // 20).map(self._rates).fillna(self._overall)
-        by_agent = rows["sales_agent"].map(self._codes).fillna(self._overall)
+    def predict(self, frame: pd.DataFrame) -> Floats:
+        by_age = (frame["age_days"] // 20).map(self._rates).fillna(self._overall)
+        by_agent = frame["sales_agent"].map(self._codes).fillna(self._overall)
         return np.asarray(0.8 * by_age + 0.2 * by_agent, dtype=np.float64)
 
 
-def honest_training(rows: pd.DataFrame) -> RollingOrigin:
-    return RollingOrigin(rows, AgeModel, min_wins=10)
+AGES = Learner(lambda known: AgeModel(known.rows))
 
 
-def encoded_on_all_months(rows: pd.DataFrame) -> RollingOrigin:
+def honest_training(history: TrainingHistory) -> RollingOrigin:
+    return RollingOrigin(history, [AGES], min_wins=10)
+
+
+SHORT_HAZARD = HazardCandidate(after_days=10_000)
+"""The cure-hazard model without recalibration, which takes most of its time."""
+
+
+def platform_candidates() -> list[Candidate]:
+    """Those of the platform; what they read does not depend on how many trees they grow."""
+    hazard, trees = HazardCandidate(every_days=14), LightGBM(iterations=10)
+    return [blend_of(hazard, trees), hazard, trees]
+
+
+def platform_training(history: TrainingHistory) -> RollingOrigin:
+    """The candidates of the platform, and the choice among them."""
+    return RollingOrigin(history, platform_candidates(), min_wins=20)
+
+
+def encoded_on_all_months(history: TrainingHistory) -> RollingOrigin:
     """The agent's win rate over all months, handed to each month's model."""
+    rows = history.rows
     rates = (rows["outcome"] == "won").groupby(rows["sales_agent"]).mean()
     codes = {str(agent): float(rate) for agent, rate in rates.items()}
-    return RollingOrigin(rows, lambda matured: AgeModel(matured, codes), min_wins=10)
+    return RollingOrigin(history, [Learner(lambda known: AgeModel(known.rows, codes))], min_wins=10)
 
 
-class ScaledAgeModel:
+class ScaledAgeModel(Plain):
     """Win rates by tenth of an age range that was measured over all months."""
 
     def __init__(self, rows: pd.DataFrame, low: float, high: float) -> None:
@@ -134,31 +190,38 @@ class ScaledAgeModel:
     def _tenths(self, rows: pd.DataFrame) -> pd.Series[float]:
         return np.floor(10 * (rows["age_days"] - self._low) / self._span)  # type: ignore[no-any-return]  # a Series
 
-    def predict(self, rows: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        return np.asarray(self._tenths(rows).map(self._rates).fillna(self._overall), dtype=np.float64)
+    def predict(self, frame: pd.DataFrame) -> Floats:
+        return np.asarray(self._tenths(frame).map(self._rates).fillna(self._overall), dtype=np.float64)
 
 
-def scaled_over_all_months(rows: pd.DataFrame) -> RollingOrigin:
+def scaled_over_all_months(history: TrainingHistory) -> RollingOrigin:
     """A scaler fitted on all months reads no outcome, and yet the future."""
-    low, high = float(rows["age_days"].min()), float(rows["age_days"].max())
-    return RollingOrigin(rows, lambda matured: ScaledAgeModel(matured, low, high), min_wins=10)
+    ages = history.rows["age_days"]
+    low, high = float(ages.min()), float(ages.max())
+    return RollingOrigin(history, [Learner(lambda known: ScaledAgeModel(known.rows, low, high))], min_wins=10)
+
+
+def _with_outcome(history: TrainingHistory) -> pd.DataFrame:
+    """Every row with an outcome, whatever its month."""
+    found: pd.DataFrame = history.rows[history.rows["outcome"].notna()]
+    return found
 
 
 class FakedBacktest(RollingOrigin):
     """Trained as it should, but the backtest's months are all predicted by the newest model."""
 
     def predictions(self, month: Month) -> pd.DataFrame:
-        book = self.rows[(self.rows["snapshot_month"] == str(month)) & self.rows["outcome"].notna()]
-        newest = AgeModel(self.rows[self.rows["outcome"].notna()])
-        return book[["opportunity_id", "snapshot_month"]].assign(probability=newest.predict(book))
+        known = _with_outcome(self.history)
+        book = known[known["snapshot_month"] == str(month)]
+        return book[["opportunity_id", "snapshot_month"]].assign(probability=AgeModel(known).predict(book))
 
 
 class ShorterBacktest(RollingOrigin):
     """Leaves out of the backtest whoever had a row in a later month: what became of it is known by then."""
 
     def predictions(self, month: Month) -> pd.DataFrame:
-        found = super().predictions(month)
-        later = self.rows.loc[self.rows["snapshot_month"] > str(month), "opportunity_id"]
+        found, rows = super().predictions(month), self.history.rows
+        later = rows.loc[rows["snapshot_month"] > str(month), "opportunity_id"]
         return found[~found["opportunity_id"].isin(later)]
 
 
@@ -166,23 +229,100 @@ class RandomSplit(RollingOrigin):
     """Trained on half of all rows with an outcome, drawn at random, whatever their month."""
 
     def training_rows(self, month: Month) -> pd.DataFrame:
-        known = self.rows[self.rows["outcome"].notna()]
-        return known.sample(frac=0.5, random_state=1)
+        return _with_outcome(self.history).sample(frac=0.5, random_state=1)
 
 
 class UnmaturedToo(RollingOrigin):
     """Trained on the book of the month itself, whose outcomes a backfill happens to know."""
 
     def training_rows(self, month: Month) -> pd.DataFrame:
-        known = self.rows[self.rows["outcome"].notna()]
+        known = _with_outcome(self.history)
         return known[known["snapshot_month"] <= str(month)]
 
 
-LEAKY_TRAININGS: dict[str, Callable[[pd.DataFrame], RollingOrigin]] = {
+def _last_of(history: TrainingHistory) -> Deals:
+    """The deals of the last month whose deals are there: a probe may add a book, and no deals for it."""
+    last = Month.parse(history.rows["snapshot_month"].max())
+    try:
+        return history.deals(last)
+    except KeyError:
+        return history.deals(last.previous)
+
+
+class DealsOfTheLastMonth(RollingOrigin):
+    """The deals as they are in the newest month, for the model of every month."""
+
+    def known(self, month: Month) -> Known:
+        return replace(super().known(month), deals=_last_of(self.history))
+
+
+class FinalOutcomes(RollingOrigin):
+    """The deals that were engaged by the month-end with what became of them in the end, dated as if known by then."""
+
+    def known(self, month: Month) -> Known:
+        known = super().known(month)
+        deals = _last_of(self.history)
+        deals = deals.only(deals.engaged <= known.deals.as_of)
+        closed = np.where(deals.closed == OPEN, OPEN, np.minimum(deals.closed, known.deals.as_of))
+        return replace(known, deals=replace(deals, as_of=known.deals.as_of, closed=closed))
+
+
+@dataclass(frozen=True)
+class Recalibrated:
+    """A fitted candidate whose probabilities are recalibrated."""
+
+    fitted: Fitted
+    recalibration: Recalibration
+
+    @property
+    def candidate(self) -> str:
+        return self.fitted.candidate
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        return self.fitted.features
+
+    def predict(self, frame: pd.DataFrame) -> Floats:
+        return self.recalibration(self.fitted.predict(frame))
+
+    def importance(self) -> dict[str, float]:
+        return self.fitted.importance()
+
+    def to_dict(self) -> dict[str, Any]:
+        return self.fitted.to_dict()
+
+
+class RecalibratedOnAll(RollingOrigin):
+    """Fitted to what was known, and recalibrated on every outcome there is."""
+
+    def fitted(self, name: str, month: Month) -> Fitted:
+        found, rows = super().fitted(name, month), _with_outcome(self.history)
+        won = np.asarray(rows["outcome"] == "won", dtype=np.float64)
+        return Recalibrated(found, Recalibration.fit(found.predict(rows), won))
+
+
+class ChosenOnAllMonths(RollingOrigin):
+    """The candidate that does best over all months, those ahead among them, is the model of each."""
+
+    def chosen(self, month: Month) -> str:
+        rows = _with_outcome(self.history)
+        ahead = rows[rows["snapshot_month"] >= str(month)]
+        briers = {
+            candidate.name: measure(ahead["outcome"] == "won", self.fitted(candidate.name, month).predict(ahead)).brier
+            for candidate in self.candidates
+        }
+        return min(briers, key=lambda name: briers[name] or 0.0)
+
+
+LEAKY_TRAININGS: dict[str, Callable[[TrainingHistory], RollingOrigin]] = {
     "encoder fitted on all months": encoded_on_all_months,
     "scaler fitted on all months": scaled_over_all_months,
-    "backtest without what stays open": lambda rows: ShorterBacktest(rows, AgeModel, min_wins=10),
-    "backtest by the newest model": lambda rows: FakedBacktest(rows, AgeModel, min_wins=10),
-    "random split across months": lambda rows: RandomSplit(rows, AgeModel, min_wins=10),
-    "outcomes that had not matured": lambda rows: UnmaturedToo(rows, AgeModel, min_wins=10),
+    "backtest without what stays open": lambda history: ShorterBacktest(history, [AGES], min_wins=10),
+    "backtest by the newest model": lambda history: FakedBacktest(history, [AGES], min_wins=10),
+    "random split across months": lambda history: RandomSplit(history, [AGES], min_wins=10),
+    "outcomes that had not matured": lambda history: UnmaturedToo(history, [AGES], min_wins=10),
+    "deals of the last month": lambda history: DealsOfTheLastMonth(history, [SHORT_HAZARD], min_wins=20),
+    "final outcomes of deals": lambda history: FinalOutcomes(history, [SHORT_HAZARD], min_wins=20),
+    "recalibrated on all outcomes": lambda history: RecalibratedOnAll(history, [AGES], min_wins=10),
+    "chosen on all months": lambda history: ChosenOnAllMonths(history, platform_candidates(), min_wins=20),
 }

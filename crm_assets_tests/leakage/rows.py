@@ -15,14 +15,16 @@ from crm_assets.calendar import Month
 from crm_assets.contracts import ACCOUNTS, PRODUCTS, SALES_PIPELINE, SALES_TEAMS
 from crm_assets.history.outcomes import outcomes
 from crm_assets.leakage.rebuild import Rebuilt, rebuilt
+from crm_assets.leakage.whole_history import history_of
 from crm_assets.leakage.worlds import World
+from crm_assets.modelling.candidate import TrainingHistory
 
-_KEPT: dict[int, tuple[Sequence[World], tuple[pd.DataFrame, pd.DataFrame]]] = {}
+_KEPT: dict[int, tuple[Sequence[World], tuple[TrainingHistory, pd.DataFrame]]] = {}
 """By the identity of the worlds, which are kept too, so that no other list takes it."""
 
 
-def rows_and_outcomes(worlds: Sequence[World]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(features with outcomes, outcomes with the month they matured in) over all months; made once per worlds."""
+def history_and_outcomes(worlds: Sequence[World]) -> tuple[TrainingHistory, pd.DataFrame]:
+    """(what models learn from, outcomes with the month they matured in) over all months; made once per worlds."""
     if id(worlds) not in _KEPT:
         _KEPT[id(worlds)] = (worlds, _made(worlds))
     return _KEPT[id(worlds)][1]
@@ -77,13 +79,7 @@ def different_business(honest: str, months: Sequence[Month]) -> list[World]:
     return [World(tables, month, last, 7) for month in months]
 
 
-def _made(worlds: Sequence[World]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _made(worlds: Sequence[World]) -> tuple[TrainingHistory, pd.DataFrame]:
     months = [rebuilt(world) for world in worlds]
-    matured = []
-    for before, after in itertools.pairwise(months):
-        matured.append(outcomes_between(before, after))
-    known: pl.DataFrame = pl.concat(matured)
-    keys = ["opportunity_id", "snapshot_month"]
-    features = pl.concat([month.features for month in months])
-    rows = features.join(known.select(*keys, "outcome"), on=keys, how="left", maintain_order="left")
-    return rows.to_pandas(), known.to_pandas()
+    matured = [outcomes_between(before, after) for before, after in itertools.pairwise(months)]
+    return history_of(months, matured), pl.concat(matured).to_pandas()

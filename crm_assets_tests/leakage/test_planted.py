@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
 
 from crm_assets.calendar import Month
+from crm_assets.defs.leakage import probed_columns
 from crm_assets.leakage.finding import Finding, Probe, faults_of, report
 from crm_assets.leakage.gate import feature_findings, outcome_findings
 from crm_assets.leakage.rebuild import Rebuild, Rebuilt, rebuilt
 from crm_assets.leakage.training import training_findings
 from crm_assets.leakage.whole_history import history_findings
 from crm_assets.leakage.worlds import World
+from crm_assets.modelling.backtest import RollingOrigin
+from crm_assets.modelling.candidate import Known, TrainingHistory
 from crm_assets_tests.leakage.planted import (
+    AGES,
     LEAKY_FEATURES,
     LEAKY_TRAININGS,
     encoded_on_all_months,
     future_close_value,
     honest_training,
+    platform_training,
     with_column,
 )
-from crm_assets_tests.leakage.rows import different_business, outcomes_between, rows_and_outcomes
+from crm_assets_tests.leakage.rows import different_business, history_and_outcomes, outcomes_between
 
 SOURCES = ("extract_worlds", "history_worlds", "late_worlds", "real_worlds")
 READ = ["age_days", "sales_agent"]
@@ -89,31 +97,98 @@ def test_a_feature_that_is_stored_otherwise_than_defined_is_caught(late_worlds: 
     assert failed(feature_findings(world, stored[1:], seed=7)) == [(Probe.STORED, "opportunity_features", "*")]
 
 
+GUILTY = {
+    "deals of the last month": "training deals",
+    "final outcomes of deals": "training deals",
+    "recalibrated on all outcomes": "outcome",
+    "chosen on all months": "outcome",
+}
+"""Leak -> what of later months is changed when the scores are."""
+
+
 @pytest.mark.parametrize("leak", LEAKY_TRAININGS)
 @pytest.mark.parametrize("source", ["extract_worlds", "late_worlds", "real_worlds"])
 def test_a_leaky_training_is_caught(request: pytest.FixtureRequest, source: str, leak: str) -> None:
-    rows, outcomes = rows_and_outcomes(request.getfixturevalue(source))
+    history, outcomes = history_and_outcomes(request.getfixturevalue(source))
     train, month = LEAKY_TRAININGS[leak], Month(2017, 9)
-    findings = training_findings(train(rows), train, rows, outcomes, month, features=READ, seed=7)
+    findings = training_findings(train(history), train, history, outcomes, month, features=READ, seed=7)
     assert Probe.LATER_ROWS in {probe for probe, _, _ in failed(findings)}
     if leak in {"random split across months", "outcomes that had not matured"}:
         assert {Probe.CUT_OFF, Probe.BOTH_SIDES} <= {probe for probe, _, _ in failed(findings)}
+    if leak == "deals of the last month":
+        assert (Probe.CUT_OFF, "training deals", "as_of") in failed(findings)
+    if leak in GUILTY:
+        (told,) = [found.detail for found in findings if found.failed and found.table == "scores"]
+        assert GUILTY[leak] in told.partition("the training reads ")[2]
 
 
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("month", [Month(2017, 6), Month(2017, 9), Month(2017, 12)], ids=str)
 def test_an_honest_training_passes(request: pytest.FixtureRequest, source: str, month: Month) -> None:
-    rows, outcomes = rows_and_outcomes(request.getfixturevalue(source))
+    history, outcomes = history_and_outcomes(request.getfixturevalue(source))
     train = honest_training
-    findings = training_findings(train(rows), train, rows, outcomes, month, features=READ, seed=7)
+    findings = training_findings(train(history), train, history, outcomes, month, features=READ, seed=7)
     assert failed(findings) == []
     assert {found.probe for found in findings} == {Probe.CUT_OFF, Probe.BOTH_SIDES, Probe.LATER_ROWS}
 
 
+@pytest.mark.parametrize("source", SOURCES)
+def test_the_training_of_the_platform_passes(request: pytest.FixtureRequest, source: str) -> None:
+    """The blend, the hazard model and the trees, and the choice among them."""
+    history, outcomes = history_and_outcomes(request.getfixturevalue(source))
+    train, month = platform_training, Month(2017, 9)
+    findings = training_findings(train(history), train, history, outcomes, month, features=probed_columns(), seed=7)
+    assert failed(findings) == []
+    assert {(found.probe, found.table) for found in findings} == {
+        (Probe.CUT_OFF, "training rows"),
+        (Probe.CUT_OFF, "training deals"),
+        (Probe.BOTH_SIDES, "training rows"),
+        (Probe.LATER_ROWS, "scores"),
+        (Probe.LATER_ROWS, "backtest_predictions"),
+    }
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_the_platform_scores_alike_in_other_worlds(request: pytest.FixtureRequest, source: str) -> None:
+    """With the models that the platform trains, over five months of it."""
+    worlds: list[World] = request.getfixturevalue(source)
+    start = [world.month for world in worlds].index(Month(2017, 4))
+    some = worlds[start : start + 5]
+    findings = list(history_findings(some, platform_training, features=probed_columns(), seed=7))
+    assert failed(findings) == []
+    assert [found.probe for found in findings if "trained anew" in found.detail] == [
+        Probe.TRUNCATION,
+        Probe.ANOTHER_FUTURE,
+        Probe.IRRELEVANCE,
+    ]
+
+
+def test_a_deal_closed_after_the_month_is_named(late_worlds: list[World]) -> None:
+    """One among thousands."""
+    history, outcomes = history_and_outcomes(late_worlds)
+
+    class OneLater(RollingOrigin):
+        def known(self, month: Month) -> Known:
+            known = super().known(month)
+            first = np.arange(len(known.deals)) == int(np.flatnonzero(~known.deals.is_closed)[0])
+            late = np.where(first, known.deals.as_of + 1, known.deals.closed)
+            return replace(known, deals=replace(known.deals, closed=late))
+
+    def train(history: TrainingHistory) -> RollingOrigin:
+        return OneLater(history, [AGES], min_wins=10)
+
+    findings = training_findings(train(history), train, history, outcomes, Month(2017, 9), features=READ, seed=7)
+    assert failed(findings) == [(Probe.CUT_OFF, "training deals", "close_date")]
+    (told,) = [found.detail for found in findings if found.failed]
+    assert told.startswith("1 of ")
+    assert "dated after 2017-09" in told
+
+
 def test_outcomes_that_were_changed_are_caught(late_worlds: list[World]) -> None:
-    rows, outcomes = rows_and_outcomes(late_worlds)
+    history, outcomes = history_and_outcomes(late_worlds)
+    rows = history.rows
     first = rows.index[(rows["snapshot_month"] == "2017-05") & (rows["outcome"] == "open")][0]
-    changed = rows.assign(outcome=rows["outcome"].where(rows.index != first, "won"))
+    changed = replace(history, rows=rows.assign(outcome=rows["outcome"].where(rows.index != first, "won")))
     findings = training_findings(
         honest_training(changed), honest_training, changed, outcomes, Month(2017, 9), features=READ, seed=7
     )
@@ -124,13 +199,14 @@ def test_outcomes_that_were_changed_are_caught(late_worlds: list[World]) -> None
 
 def test_final_outcomes_taken_for_those_of_the_next_month_are_caught(late_worlds: list[World]) -> None:
     """Stored as outcomes, too, so that the training agrees with the table."""
-    rows, outcomes = rows_and_outcomes(late_worlds)
+    history, outcomes = history_and_outcomes(late_worlds)
     final = rebuilt(late_worlds[-1]).snapshots.select("opportunity_id", "deal_stage", "close_date").to_pandas()
     stages = final.set_index("opportunity_id")
     told = outcomes["opportunity_id"].map(stages["deal_stage"]).map({"Won": "won", "Lost": "lost"}).fillna("open")
     stored = outcomes.assign(outcome=told, close_date=outcomes["opportunity_id"].map(stages["close_date"]))
     keys = ["opportunity_id", "snapshot_month"]
-    labelled = rows.drop(columns="outcome").merge(stored[[*keys, "outcome"]], on=keys, how="left")
+    rows = history.rows.drop(columns="outcome").merge(stored[[*keys, "outcome"]], on=keys, how="left")
+    labelled = replace(history, rows=rows)
     findings = training_findings(
         honest_training(labelled), honest_training, labelled, stored, Month(2017, 9), features=READ, seed=7
     )
@@ -138,9 +214,9 @@ def test_final_outcomes_taken_for_those_of_the_next_month_are_caught(late_worlds
 
 
 def test_later_rows_that_are_read_are_named(late_worlds: list[World]) -> None:
-    rows, outcomes = rows_and_outcomes(late_worlds)
+    history, outcomes = history_and_outcomes(late_worlds)
     train = LEAKY_TRAININGS["scaler fitted on all months"]
-    findings = training_findings(train(rows), train, rows, outcomes, Month(2017, 9), features=READ, seed=7)
+    findings = training_findings(train(history), train, history, outcomes, Month(2017, 9), features=READ, seed=7)
     assert (Probe.LATER_ROWS, "scores", "age_days") in failed(findings)
 
 
