@@ -9,10 +9,11 @@ import pytest
 from mlflow import MlflowClient
 
 from crm_assets.calendar import Month, month_range
+from crm_assets.registry import Registry
 from crm_assets.run import RunResult, run_months
 from crm_assets.settings import Settings
 
-BETTER = Month(2017, 8)
+BETTER = Month(2017, 7)
 
 
 def run(settings: Settings, candidates: str, first: Month, last: Month, **changes: Any) -> RunResult:
@@ -30,37 +31,36 @@ def decided(result: RunResult, month: Month) -> tuple[dict[str, Any], dict[str, 
 
 
 def test_a_better_challenger_is_promoted_and_a_worse_one_is_not(copied: Settings) -> None:
-    """A logistic regression is the first champion, the blend takes its place, and it does not get it back."""
-    result = run(copied, "logistic", Month(2017, 5), Month(2017, 7))
-    first, _ = decided(result, Month(2017, 7))
-    assert first["champion_rung"] == "model"
-    loaded = result.platform.registry.load(first["champion_version"], first["champion_sha256"])
-    assert loaded.candidate == "logistic"
+    """Trees are the first model that is champion, the blend takes their place, and a logistic regression does not."""
+    result = run(copied, "lightgbm", Month(2017, 5), Month(2017, 6))
+    row, checks = decided(result, Month(2017, 5))
+    assert not row["promoted"], "a table of win rates is better at first"
+    assert row["champion_rung"] == "age_table"
+    assert "of the champion: worse, improvement -" in row["reason"]
+    assert row["reason"].endswith("the win rate by age and month of the quarter is champion")
+    row, _ = decided(result, Month(2017, 6))
+    assert (row["candidate"], row["promoted"], row["champion_rung"]) == ("lightgbm", True, "model")
 
     result = run(copied, "blend", BETTER, BETTER)
     row, checks = decided(result, BETTER)
-    assert row["promoted"]
-    assert (row["candidate"], row["champion_version"], row["champion_month"]) == (
-        "blend",
-        row["model_version"],
-        str(BETTER),
-    )
+    assert row["promoted"], row["reason"]
+    assert row["candidate"] == "blend"
+    assert (row["champion_version"], row["champion_month"]) == (row["model_version"], str(BETTER))
     assert {check["verdict"] for check in checks.values()} <= {"passed", "not applicable"}
     assert checks["brier"]["low"] > checks["brier"]["limit"] == 0
     assert checks["decision"]["detail"].startswith("promoted: compared with the champion on ")
     scores = pl.read_parquet(result.platform.lake.table_path("scores", BETTER))
     assert scores["model_version"].unique().to_list() == [row["model_version"]]
 
-    result = run(copied, "logistic", BETTER.next, BETTER.shift(2))
-    row, checks = decided(result, BETTER.shift(2))
+    result = run(copied, "logistic", BETTER.next, BETTER.next)
+    row, checks = decided(result, BETTER.next)
     assert not row["promoted"]
     assert (row["candidate"], row["champion_month"]) == ("logistic", str(BETTER))
-    assert checks["brier"]["verdict"] == "failed"
+    assert checks["brier"]["verdict"] == checks["decision"]["verdict"] == "failed"
     assert checks["brier"]["high"] < 0
-    assert checks["decision"]["verdict"] == "failed"
     assert "of the champion: worse, improvement -" in row["reason"]
     assert checks["brier"]["detail"] in row["reason"]
-    shadow = pl.read_parquet(result.platform.lake.table_path("shadow_scores", BETTER.shift(2)))
+    shadow = pl.read_parquet(result.platform.lake.table_path("shadow_scores", BETTER.next))
     assert shadow["model_version"].unique().to_list() == [row["model_version"]]
     assert shadow["champion_version"].unique().to_list() == [row["champion_version"]]
 
@@ -68,8 +68,9 @@ def test_a_better_challenger_is_promoted_and_a_worse_one_is_not(copied: Settings
 def test_a_margin_that_no_improvement_reaches_keeps_the_champion(copied: Settings) -> None:
     """The blend that is promoted without it."""
     margin = 0.5
-    result = run(copied, copied.candidates, BETTER, BETTER, promotion_margin=margin)
-    row, checks = decided(result, BETTER)
+    month = Month(2017, 8)
+    result = run(copied, copied.candidates, month, month, promotion_margin=margin)
+    row, checks = decided(result, month)
     assert not row["promoted"]
     assert row["champion_month"] == "2017-05"
     assert {checks[name]["limit"] for name in ("brier", "average precision")} == {margin}
@@ -82,8 +83,6 @@ def test_a_version_that_was_withdrawn_is_champion_no_more(copied: Settings) -> N
     last = copied.last_month or Month(2017, 12)
     row = pl.read_parquet(lake.table_path("win_model", last)).row(0, named=True)
     since = Month.parse(row["champion_month"])
-    from crm_assets.registry import Registry
-
     Registry(copied.tracking_uri, copied.model_name).withdraw(row["champion_version"], since, "it was trained in error")
     result = run_months(copied, None, force=False, show_progress=False)
     assert result.made == tuple(month_range(since, last))
