@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crm_assets.calendar import Month
+from crm_assets.errors import QualityError
 from crm_assets.history.outcomes import OPEN_OUTCOME, OUTCOMES, OUTCOMES_ALLOWED
 from crm_assets.leakage.finding import Finding, Probe, Verdict
 from crm_assets.modelling.candidate import Known, ProbabilityModel, TrainingHistory
@@ -219,7 +220,11 @@ class _LaterRows:
     def finding(self, month: Month, table: str, read: Callable[[Training], dict[str, float]]) -> Finding:
         """Whether what `read` takes from the training is the same, else the column of the rows that changes it."""
         where = (Probe.LATER_ROWS, str(month), table)
-        expected = read(self.training)
+        try:
+            expected = read(self.training)
+        except QualityError as error:
+            # What it learns from is told by the other probes, and may be why.
+            return Finding(*where, "probability", Verdict.NOT_RUN, f"no model can be trained: {error}")
         if not expected:
             return Finding(*where, "probability", Verdict.NOT_RUN, "the book is empty")
         everything = ["outcome", *self.features, _DEALS]

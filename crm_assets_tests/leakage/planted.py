@@ -245,7 +245,7 @@ def _last_of(history: TrainingHistory) -> Deals:
     last = Month.parse(history.rows["snapshot_month"].max())
     try:
         return history.deals(last)
-    except KeyError:
+    except LookupError:
         return history.deals(last.previous)
 
 
