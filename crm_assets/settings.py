@@ -21,6 +21,9 @@ PREFIX = "CRM_"
 TESTS_ONLY = frozenset({"CRM_REAL_DATA"})
 """Variables with the prefix that the tests read and the platform does not."""
 
+CANDIDATE_NAMES = ("blend", "cure_hazard", "lightgbm", "catboost", "random_forest", "logistic")
+"""The candidate models, whose definitions are not imported here; they are in `modelling.candidates`."""
+
 
 def _month(value: Any) -> Any:
     if isinstance(value, str):
@@ -126,8 +129,8 @@ class Settings(BaseSettings):
     )
     candidates: str = Field(
         "blend,cure_hazard,lightgbm",
-        description="Candidate models, with commas in between, the preferred one first: `blend`, `cure_hazard`, "
-        "`lightgbm`, `catboost`, `random_forest`, `logistic`. Another than the first is taken where it did better.",
+        description="Candidate models, with commas in between, the preferred one first: "
+        f"{', '.join(f'`{name}`' for name in CANDIDATE_NAMES)}. Another than the first is taken where it did better.",
         pattern=r"^[a-z_]+( *, *[a-z_]+)*$",
     )
     tuning_seconds: float = Field(
@@ -145,6 +148,14 @@ class Settings(BaseSettings):
         if "@" in urlsplit(url).netloc:
             raise ValueError("a URL must not hold credentials; set the AWS_ or MLFLOW_TRACKING_ variables instead")
         return url
+
+    @field_validator("candidates")
+    @classmethod
+    def _known_candidates(cls, names: str) -> str:
+        for name in (part.strip() for part in names.split(",")):
+            if name not in CANDIDATE_NAMES:
+                raise ValueError(f"{name!r} is no candidate model: choose among {', '.join(CANDIDATE_NAMES)}")
+        return names
 
     @field_validator("duckdb_memory_limit")
     @classmethod

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from crm_assets.calendar import Month
 from crm_assets.errors import SettingsError
-from crm_assets.settings import Settings, load_settings, slug
+from crm_assets.settings import CANDIDATE_NAMES, Settings, load_settings, slug
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +77,13 @@ def test_months_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("CRM_DATASET", "..", ["'..'", "pattern"]),
         ("CRM_DATASET", "one/two", ["'one/two'", "pattern"]),
         ("CRM_BACKTEST_MONTHS", "0", ["'0'", "greater than or equal to 1"]),
+        ("CRM_CANDIDATES", "blend;logistic", ["'blend;logistic'", "pattern"]),
+        ("CRM_CANDIDATES", "blend, boosting", ["'boosting' is no candidate model", "blend, cure_hazard, lightgbm"]),
+        ("CRM_TREES", "9", ["'9'", "greater than or equal to 10"]),
+        ("CRM_TUNING_SECONDS", "-1", ["'-1'", "greater than or equal to 0"]),
+        ("CRM_TUNING_TRIALS", "0", ["'0'", "greater than or equal to 1"]),
+        ("CRM_PROMOTION_MARGIN", "-0.01", ["'-0.01'", "greater than or equal to 0"]),
+        ("CRM_CALIBRATION_LIMIT", "1.1", ["'1.1'", "less than or equal to 1"]),
     ],
 )
 def test_wrong_value_is_named(name: str, value: str, parts: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,6 +99,14 @@ def test_every_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     said = said_by()
     assert "CRM_SEED is '-1'" in said
     assert "CRM_ENGINE is 'dask'" in said
+
+
+def test_candidates_are_those_of_the_models() -> None:
+    from crm_assets.modelling.candidates import CANDIDATES
+
+    assert set(CANDIDATE_NAMES) == set(CANDIDATES)
+    assert load_settings(candidates="logistic , blend,logistic").candidate_names == ["logistic", "blend"]
+    assert set(load_settings().candidate_names) <= set(CANDIDATES)
 
 
 @pytest.mark.parametrize("limit", ["100MB", "100 MB", "0.1GB", "123MiB", "1.5 TB"])

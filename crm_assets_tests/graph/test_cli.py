@@ -239,6 +239,7 @@ def test_late_export_runs_like_any_source(command: Command) -> None:
         (("run",), {"CRM_ENGINE": "pandas"}, ["CRM_ENGINE", "'pandas'", "duckdb"]),
         (("run",), {"CRM_QUARANTINE_LIMIT": "7"}, ["CRM_QUARANTINE_LIMIT", "7"]),
         (("run",), {"CRM_DATASET": ".."}, ["CRM_DATASET"]),
+        (("run",), {"CRM_CANDIDATES": "weather"}, ["CRM_CANDIDATES", "'weather'", "cure_hazard"]),
         (("run",), {"CRM_DUCKDB_MEMORY_LIMIT": "1MB"}, ["CRM_DUCKDB_MEMORY_LIMIT", "100MB"]),
         (("run", "--source", "simulator:?sead=3"), {}, ["sead", "seed"]),
         (("run", "--source", "ftp://host/crm"), {}, ["ftp://host/crm", "simulator:"]),
