@@ -1,8 +1,8 @@
 """The code MLflow stores beside every registered win model and runs to serve it.
 
 The package's own code that trained the model is stored beside it as a zip archive and read from there, so a model can
-be served where the platform is not installed, and is always served by the code it was trained with. Only MLflow runs
-this module.
+be served where the platform is not installed, and is served by the code it was trained with, unless the process has
+loaded the package before. Only MLflow runs this module.
 """
 
 from __future__ import annotations
