@@ -54,6 +54,13 @@ def copied(finished: Finished, tmp_path: Path) -> Settings:
     return finished.settings.model_copy(update={"lake_url": str(tmp_path / "lake"), "home": tmp_path / "home"})
 
 
+def cut(settings: Settings, last: Month) -> None:
+    """Remove every month after `last` from the lake."""
+    for file in Path(settings.dataset_url).rglob("20??-??.*"):
+        if file.name[:7] > str(last):
+            file.unlink()
+
+
 def _artifacts(folder: str, names: list[str]) -> set[str]:
     return {name for name in names if name == "artifacts"}
 

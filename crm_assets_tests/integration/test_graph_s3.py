@@ -46,9 +46,11 @@ def test_source_and_lake_on_s3(
     assert here.exit_code == 0, here.output
     local = Lake.open(str(command.folder / "lake" / "crm"), create=False)
     for month in CONFIG.months:
-        stored = [lake.manifest("opportunity_features", month) for lake in (there, local)]
-        assert all(manifest is not None for manifest in stored)
-        assert stored[0].sha256 == stored[1].sha256  # type: ignore[union-attr]  # checked above
+        for asset in ("opportunity_features", "win_model", "promotion_checks", "scores", "score_reasons"):
+            stored = [lake.manifest(asset, month) for lake in (there, local)]
+            assert all(manifest is not None for manifest in stored)
+            assert stored[0].sha256 == stored[1].sha256, asset  # type: ignore[union-attr]  # checked above
+        assert there.document("win_model", month, "json") == local.document("win_model", month, "json")
     again = json.loads(command("run", "--source", uploaded, "--json", CRM_LAKE_URL=lake_url).stdout)
     assert again["made"] == []
 
