@@ -297,7 +297,7 @@ class _Fit:
             survived = np.exp(-speed[agent] * risk)
             before = abandoned
             abandoned = np.where(opened, prior / (prior + (1 - prior) * survived), 0.0)
-            # How much a deal tells of abandonment: the probability that it had closed by now if it ever did, by its root.
+            # How much a deal tells of abandonment: the root of how likely it had closed by now if it ever does.
             # With equal weights young groups confirm their own rates, without the root slow ones are seen too late.
             told = np.sqrt(-np.expm1(speed[agent] * (self.at_risk_by_now @ np.log1p(-hazard))[self.engaged_on]))
             counted = told * abandoned
