@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
@@ -66,6 +66,16 @@ def _write(path: Path, data: bytes) -> None:
         path.write_bytes(data)
     except OSError as error:
         raise SettingsError(f"{path} cannot be written ({error.strerror}): name another place") from None
+
+
+def _write_all(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files into a folder, which is made if need be. Raises SettingsError when that cannot be done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"{folder} cannot be made ({error.strerror}): name another place") from None
+    for name, content in files.items():
+        _write(folder / name, content)
 
 
 @click.group(epilog=EXIT_CODES)
@@ -260,6 +270,45 @@ def verify(source: str | None, month: str, as_json: bool) -> None:
     else:
         click.echo(f"{chosen} is identical.")
     if wrong:
+        sys.exit(LeakageError.exit_code)
+
+
+@main.command(epilog=f"Example: crm-assets model-card --month 2017-09 --verify{EXIT_CODES}")
+@_SOURCE
+@click.option("--month", metavar="M", help="Month-end of the card, YYYY-MM; the newest by default.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder to write the card's files to.")
+@click.option("--verify", is_flag=True, help="Compute every number on it again and name those that differ.")
+@_JSON
+@_verb
+def model_card(source: str | None, month: str | None, out: Path | None, verify: bool, as_json: bool) -> None:
+    """Show the model card of a month, write it as Markdown and HTML, or check every number on it."""
+    from crm_assets.calendar import Month
+    from crm_assets.card import stored_card, verify_card
+    from crm_assets.errors import LeakageError
+    from crm_assets.settings import load_settings
+
+    settings = load_settings(source_url=source)
+    chosen = Month.parse(month) if month else None
+    told: dict[str, Any] = {}
+    if out or not verify:
+        card = stored_card(settings, chosen)
+        told = {"month": str(card.month), "place": card.place, "figures": card.figures.to_dicts()}
+        if out:
+            _write_all(out, {f"{card.month}.{suffix}": content for suffix, content in card.documents.items()})
+        if not as_json:
+            click.echo(f"Written to {out}." if out else card.documents["md"].decode())
+    if verify:
+        checked = verify_card(settings, chosen)
+        told |= {"month": str(checked.month), "checked": checked.numbers, "differences": list(checked.differences)}
+        if not as_json:
+            for difference in checked.differences:
+                click.echo(difference)
+            for note in checked.notes:
+                click.echo(note)
+            click.echo(checked.sentence())
+    if as_json:
+        click.echo(json.dumps(told))
+    if told.get("differences"):
         sys.exit(LeakageError.exit_code)
 
 

@@ -79,6 +79,11 @@ class _Beside(Platform):
         return ReadOnlyRegistry(self.settings.tracking_uri, self.settings.model_name)
 
 
+def beside_platform(settings: Settings, lake: Lake) -> Platform:
+    """A deployment that reads a lake made by `Lake.beside`, and the registry, and writes to neither."""
+    return _Beside(settings, lake)
+
+
 def verify(settings: Settings, month: Month) -> Iterator[Reproduced]:
     """Make every asset of a month again from the stored raw tables and the stored earlier months, and compare.
 

@@ -12,7 +12,8 @@ from crm_assets.defs.feature_table import FEATURE_ASSETS
 from crm_assets.defs.history import HISTORY_ASSETS
 from crm_assets.defs.inputs import Inputs
 from crm_assets.defs.leakage import LEAKAGE_ASSETS
-from crm_assets.defs.model import backtest_predictions, promotion_checks, win_model
+from crm_assets.defs.model import backtest_predictions, candidate_predictions, promotion_checks, win_model
+from crm_assets.defs.model_card import model_card
 from crm_assets.defs.monitoring import MONITORING_ASSETS
 from crm_assets.defs.monthly import Made, MonthlyAsset
 from crm_assets.defs.partitions import partition_mapping
@@ -27,9 +28,11 @@ ASSETS: tuple[MonthlyAsset, ...] = (
     *HISTORY_ASSETS,
     *FEATURE_ASSETS,
     backtest_predictions,
+    candidate_predictions,
     *LEAKAGE_ASSETS,
     win_model,
     promotion_checks,
+    model_card,
     *SCORING_ASSETS,
     *MONITORING_ASSETS,
 )

@@ -127,6 +127,10 @@ class Inputs:
         self._check(asset, month)
         return self._platform.lake.document(asset, month, suffix)
 
+    def location(self, asset: str, month: Month, suffix: str) -> str:
+        """Where the lake has, or will have, a file of an asset, for people."""
+        return self._platform.lake.location(asset, month, suffix)
+
     def history(self, asset: str, month: Month, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """The months of an asset up to `month`, as far back as declared, one below the other.
 

@@ -83,6 +83,8 @@ def shown_metadata(
         metadata[f"{suffix}_report"] = dg.MetadataValue.path(lake.location(asset.name, month, suffix))
     for title, table in made.shown.items():
         metadata[title] = dg.MetadataValue.md(markdown(table))
+    for title, text in made.texts.items():
+        metadata[title] = dg.MetadataValue.md(text)
     if newest:
         metadata |= {title: picture(title, draw()) for title, draw in made.plots.items()}
     return metadata

@@ -11,7 +11,7 @@ MONTHLY = dg.define_asset_job(
 )
 RETRAIN = dg.define_asset_job(
     "retrain",
-    dg.AssetSelection.assets("backtest_predictions", "leakage_report").downstream(),
+    dg.AssetSelection.assets("backtest_predictions", "candidate_predictions", "leakage_report").downstream(),
     description="A month's model anew, with what depends on it, from features that are in the lake already.",
 )
 BACKFILL = dg.define_asset_job(

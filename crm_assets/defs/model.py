@@ -26,7 +26,7 @@ from crm_assets.features.registry import FEATURE_TABLE
 from crm_assets.history.outcomes import OUTCOMES
 from crm_assets.history.snapshots import SNAPSHOTS
 from crm_assets.leakage.finding import LEAKAGE_REPORT, Verdict, faults_of
-from crm_assets.modelling.backtest import BACKTEST
+from crm_assets.modelling.backtest import BACKTEST, CANDIDATE_BACKTEST
 from crm_assets.modelling.cold_start import MODEL, RUNGS, WORDS
 from crm_assets.modelling.promotion import (
     DECISION,
@@ -68,6 +68,24 @@ def backtest_predictions(inputs: Inputs, month: Month) -> Made:
         return Made(inputs.no_rows(BACKTEST), notes={"status": report.reason})
     predictions = report.predictions.sort_values(["snapshot_month", "opportunity_id"], kind="stable")
     return Made(nw.from_native(pl.from_pandas(predictions).lazy()), notes=report.as_metrics())
+
+
+@monthly_asset(
+    CANDIDATE_BACKTEST,
+    group=_GROUP,
+    needs=_LEARNT_FROM,
+    kinds=("lightgbm",),
+    code=(*TRAINING_CODE, "defs/model"),
+    settings=TRAINING_SETTINGS,
+)
+def candidate_predictions(inputs: Inputs, month: Month) -> Made:
+    """What every candidate, chosen or not, predicted of the backtest's months."""
+    origin = rolling_origin(inputs)
+    months = origin.test_months(month)[-inputs.settings.backtest_months :]
+    if not months:
+        return Made(inputs.no_rows(CANDIDATE_BACKTEST))
+    found = origin.candidate_predictions(months).sort_values(list(CANDIDATE_BACKTEST.key), kind="stable")
+    return Made(nw.from_native(pl.from_pandas(found).lazy()))
 
 
 def _rolled_back(platform: Platform, manifest: Manifest) -> str | None:

@@ -64,6 +64,7 @@ class Made:
         plots: title -> what draws it as a PNG, shown in Dagster. Only those of a run's newest month are drawn: nobody
             looks at the pictures of a backfill's earlier months, and drawing them takes longer than the rest.
         shown: title -> rows, shown in Dagster as a table.
+        texts: title -> Markdown, shown in Dagster.
     """
 
     frame: nw.LazyFrame[Any]
@@ -71,6 +72,7 @@ class Made:
     documents: Mapping[DocumentSuffix, bytes] = field(default_factory=dict)
     plots: Mapping[str, Callable[[], bytes]] = field(default_factory=dict)
     shown: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

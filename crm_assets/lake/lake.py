@@ -33,7 +33,7 @@ from crm_assets.storage import MissingError, Storage, open_storage, sha256_of
 MARKER = "LAKE.json"
 FORMAT = 1
 
-DocumentSuffix: TypeAlias = Literal["html", "json", "md", "png"]
+DocumentSuffix: TypeAlias = Literal["html", "json", "md", "png", "svg"]
 Sink: TypeAlias = Callable[[nw.LazyFrame[Any], Path], None]
 Notes: TypeAlias = Mapping[str, Scalar | list[Scalar]]
 
@@ -90,6 +90,13 @@ class Lake:
     def beside(self, folder: Path) -> Lake:
         """A lake that reads this one and writes to `folder`: what is written there takes the place of what is here."""
         return Lake(Overlay(self._storage, open_storage(str(folder), create=True)))
+
+    def as_found(self) -> Lake:
+        """This lake with every file given as it lies there, even where it is not the one its manifest describes.
+
+        For telling what is wrong with it.
+        """
+        return _AsFound(self._storage)
 
     def write_table(
         self,
@@ -312,6 +319,17 @@ class Lake:
         path = _manifest_path(manifest.asset, Month.parse(manifest.month), suffix)
         self._storage.write_bytes(path, manifest.to_json())
         return manifest
+
+
+class _AsFound(Lake):
+    def _whole(
+        self, asset: str, month: Month, suffix: str, fetch: Callable[[str], _T], digest: Callable[[_T], str]
+    ) -> tuple[_T, Manifest]:
+        manifest = self.manifest(asset, month, suffix)
+        if manifest is not None:
+            with contextlib.suppress(MissingError):
+                return fetch(_path(asset, month, suffix)), manifest
+        return super()._whole(asset, month, suffix, fetch, digest)
 
 
 @contextlib.contextmanager

@@ -44,6 +44,18 @@ BACKTEST = Table(
     key=("opportunity_id", "snapshot_month"),
 )
 
+CANDIDATE_BACKTEST = Table(
+    "candidate_predictions",
+    "One row per opportunity of the backtest's months and candidate, predicted by its model of that month-end.",
+    (
+        BACKTEST.column("opportunity_id"),
+        BACKTEST.column("snapshot_month"),
+        Column("candidate", Kind.STRING, "Candidate that predicted", required=True),
+        BACKTEST.column("probability"),
+    ),
+    key=("opportunity_id", "snapshot_month", "candidate"),
+)
+
 
 @dataclass(frozen=True)
 class BacktestReport:
@@ -202,6 +214,18 @@ class RollingOrigin:
         return self._reference(month).assign(candidate=name, probability=self._predicted(name, month))[
             BACKTEST.column_names
         ]
+
+    def candidate_predictions(self, months: Sequence[Month]) -> pd.DataFrame:
+        """Rows of CANDIDATE_BACKTEST: every candidate on the books of some test months, chosen or not."""
+        import pandas as pd
+
+        found = [
+            self._reference(month)[KEY].assign(candidate=name, probability=self._predicted(name, month))
+            for name in self._candidates
+            for month in months
+        ]
+        columns = CANDIDATE_BACKTEST.column_names
+        return pd.concat(found, ignore_index=True)[columns] if found else pd.DataFrame({name: [] for name in columns})
 
     def figures(self, name: str, months: Sequence[Month]) -> Metrics:
         """How a candidate did over all rows of some test months."""

@@ -38,6 +38,11 @@ SHA256_TAG = "sha256"
 WITHDRAWN_TAG = "withdrawn"
 """Tag of a version that was rolled back: the month from whose end on it is not champion, a blank and the reason."""
 
+CARD_TAG = "model_card"
+"""Tag of a version: where the lake has its newest model card."""
+CARD_MONTH_TAG = "model_card_month"
+
+_DESCRIPTION_LETTERS = 4_000
 _MODEL_FILE = "win_model.json"
 _CODE_FILE = "crm_assets.zip"
 _SETTING = "CRM_MLFLOW_TRACKING_URI"
@@ -177,6 +182,31 @@ class Registry:
             finally:
                 client.set_terminated(run_id, status)
         return self._reference(version)
+
+    def describe(self, version: str, month: Month, *, summary: str, files: Mapping[str, bytes], place: str) -> None:
+        """Put the model card of a month beside the version that it is of, as `model_card/` of its run.
+
+        The summary becomes the version's description, unless a later month's card described it already.
+
+        Args:
+            version: the champion of the month.
+            month: of the card.
+            summary: Markdown; cut off after 4,000 letters, which every store takes.
+            files: name -> content.
+            place: where the lake has the card.
+        """
+        with self._failures_told(f"describe version {version} of model {self.model_name}"):
+            client = self._client
+            known = client.get_model_version(self.model_name, version)
+            with tempfile.TemporaryDirectory() as folder:
+                for name, content in files.items():
+                    Path(folder, name).write_bytes(content)
+                client.log_artifacts(str(known.run_id), folder, "model_card")
+            if known.tags.get(CARD_MONTH_TAG, "") > str(month):
+                return
+            client.update_model_version(self.model_name, version, description=summary[:_DESCRIPTION_LETTERS])
+            client.set_model_version_tag(self.model_name, version, CARD_TAG, place)
+            client.set_model_version_tag(self.model_name, version, CARD_MONTH_TAG, str(month))
 
     def load(self, version: str, sha256: str) -> WinModel:
         """The model of a version: read once per process, but the store is asked each time whether it has it.
@@ -406,6 +436,9 @@ class ReadOnlyRegistry(Registry):
         with self._failures_told("look up versions"):
             found = self._logged(model, month)
         return found or ModelReference(self.model_name, "not registered", "", month, model.sha256)
+
+    def describe(self, version: str, month: Month, **_: object) -> None:
+        """Nothing: the version stays as it is described."""
 
     def set_champion(self, version: str) -> None:
         """Nothing: the alias stays."""
