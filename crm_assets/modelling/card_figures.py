@@ -28,7 +28,7 @@ from crm_assets.modelling.card_ledger import (
 from crm_assets.modelling.card_pictures import gain_picture, reliability_picture
 from crm_assets.modelling.cold_start import AGE_TABLE, QUARTER_RATE, WORDS
 from crm_assets.modelling.intervals import BacktestIntervals, Interval, clustered_mean
-from crm_assets.modelling.metrics import equal_frequency_bins, measure
+from crm_assets.modelling.metrics import area_under_curve, brier_score, equal_frequency_bins, measure
 from crm_assets.modelling.page import Block, Bullets, Grid, Paragraph, Picture, Section
 from crm_assets.modelling.promotion import SEGMENT_ROWS, SEGMENTS
 from crm_assets.modelling.win_model import WinModel
@@ -238,7 +238,7 @@ class JudgedSections(Ledger):
                 if name in found
             }
             for reference in ("base_rate", "age_table"):
-                brier = measure(self._won[at], rows[f"{reference}_probability"]).brier
+                brier = brier_score(self._won[at], rows[f"{reference}_probability"])
                 told[reference] = self._put(f"{reference}_brier", brier, as_four_decimals, subject=month, unit=SQUARED)
             ranking.append(
                 (
@@ -351,7 +351,7 @@ class JudgedSections(Ledger):
                     continue
                 subject = f"{level} {name}"
                 brier = clustered_mean(squared[at], self._deal[at])
-                auc = measure(self._won[at], self._probability[at]).auc
+                auc = area_under_curve(self._won[at], self._probability[at])
                 lines.append(
                     (
                         self._fact("segment", name, subject=subject),
@@ -405,16 +405,16 @@ class JudgedSections(Ledger):
 
     def _own_line(self, subject: str, rows: pd.DataFrame) -> tuple[str, ...]:
         won, probability = rows["won"].to_numpy(), rows["probability"].to_numpy(dtype=np.float64)
-        figures, age = measure(won, probability), measure(won, rows["age_table_probability"]).brier
+        age = brier_score(won, rows["age_table_probability"])
         brier = clustered_mean((probability - won) ** 2, rows["opportunity_id"].to_numpy(dtype=str))
         return (
             subject,
-            self._put("rows", figures.rows, as_count, subject=subject, unit=ROWS),
-            self._put("wins", figures.wins, as_count, subject=subject, unit=ROWS),
+            self._put("rows", won.size, as_count, subject=subject, unit=ROWS),
+            self._put("wins", int(won.sum()), as_count, subject=subject, unit=ROWS),
             self._put("expected_wins", float(probability.sum()), as_one_decimal, subject=subject, unit=ROWS),
             self._put("brier", brier.estimate, as_four_decimals, subject=subject, unit=SQUARED, interval=brier),
             self._put("age_table_brier", age, as_four_decimals, subject=subject, unit=SQUARED),
-            self._put("auc", figures.auc, as_three_decimals, subject=subject),
+            self._put("auc", area_under_curve(won, probability), as_three_decimals, subject=subject),
         )
 
     def _candidates(self) -> Section:
@@ -483,8 +483,8 @@ class JudgedSections(Ledger):
         beaten = [
             month
             for month, at in self._at.items()
-            if (measure(self._won[at], self._probability[at]).brier or 0.0)
-            > (measure(self._won[at], rows["age_table_probability"].iloc[at]).brier or 0.0)
+            if (brier_score(self._won[at], self._probability[at]) or 0.0)
+            > (brier_score(self._won[at], rows["age_table_probability"].iloc[at]) or 0.0)
         ]
         lost_to = self._put("months_worse_than_age_table", len(beaten), as_count, unit=MONTHS)
         named = f" ({', '.join(beaten)})" if beaten else ""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from crm_assets.modelling.metrics import CALIBRATION_BINS, mean_defined, measure, skill, top_decile_lift
+from crm_assets.modelling.metrics import CALIBRATION_BINS, brier_score, mean_defined, measure, skill, top_decile_lift
 from crm_assets.modelling.training_rows import KEY
 
 if TYPE_CHECKING:
@@ -241,7 +241,7 @@ class _Sample:
     def estimates(self) -> dict[str, float | None]:
         """The figures on the rows as they are."""
         figures = measure(self._won, self._probability)
-        base_rate, age_table = (measure(self._won, reference).brier for reference in self._references)
+        base_rate, age_table = (brier_score(self._won, reference) for reference in self._references)
         return {
             "auc": figures.auc,
             "average_precision": figures.average_precision,

@@ -66,6 +66,23 @@ def measure(won: ArrayLike, probability: ArrayLike) -> Metrics:
     )
 
 
+def brier_score(won: ArrayLike, probability: ArrayLike) -> float | None:
+    """`measure(...).brier` in a hundredth of the time, without its checks, for many small sets; None without rows."""
+    y, p = np.asarray(won, dtype=np.float64), np.asarray(probability, dtype=np.float64)
+    return float(np.mean((p - y) ** 2)) if y.size else None
+
+
+def area_under_curve(won: ArrayLike, probability: ArrayLike) -> float | None:
+    """`measure(...).auc` likewise: the share of pairs of a win and a non-win that are ranked rightly, ties as half."""
+    y, p = np.asarray(won, dtype=np.float64), np.asarray(probability, dtype=np.float64)
+    wins = float(y.sum())
+    if not 0 < wins < y.size:
+        return None
+    _, tie, rows = np.unique(p, return_inverse=True, return_counts=True)
+    middle = np.cumsum(rows) - (rows - 1) / 2
+    return float((middle[tie] @ y - wins * (wins + 1) / 2) / (wins * (y.size - wins)))
+
+
 def equal_frequency_bins(probability: ArrayLike, bins: int = CALIBRATION_BINS) -> NDArray[np.int64]:
     """Bin number of each probability, shape (n,): cut at the deciles, equal probabilities always in the same bin.
 

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crm_assets.modelling.metrics import (
+    area_under_curve,
+    brier_score,
     equal_frequency_bins,
     expected_calibration_error,
     mean_defined,
@@ -128,3 +130,10 @@ def test_equal_probabilities_are_as_if_in_every_order(rows: list[tuple[int, floa
     expected = surely.sum() + (2 - surely.size) * maybe.mean()
     found = top_decile_lift(won, probability)
     assert found == (pytest.approx(expected / 2 / won.mean()) if won.any() else None)
+
+
+@given(outcomes_and_probabilities)
+def test_quick_figures_are_the_same(pairs: tuple[list[int], list[float]]) -> None:
+    figures = measure(*pairs)
+    assert brier_score(*pairs) == (figures.brier if figures.brier is None else pytest.approx(figures.brier))
+    assert area_under_curve(*pairs) == (figures.auc if figures.auc is None else pytest.approx(figures.auc))
