@@ -361,7 +361,7 @@ class _Fit:
         }
 
 
-def _effect(counted: Floats, deals: Floats, prior: float, share: float) -> Floats:
+def _effect(counted: NDArray[Any], deals: NDArray[Any], prior: float, share: float) -> Floats:
     """Log-odds by which each group's rate differs from the average `share`, shrunk by `prior` deals of it."""
     rate = (counted + prior * share) / (deals + prior)
     return np.asarray(_log_odds(np.clip(rate, *_RATE)) - _log_odds(share), dtype=np.float64)

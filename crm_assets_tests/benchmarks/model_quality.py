@@ -17,7 +17,14 @@ from rich.table import Table
 from crm_assets.backtesting import history_in_memory
 from crm_assets.calendar import Month, parse_months
 from crm_assets.defs.training import training_over
-from crm_assets.modelling.metrics import equal_frequency_bins, measure
+from crm_assets.modelling.metrics import (
+    area_under_curve,
+    brier_score,
+    equal_frequency_bins,
+    mean_defined,
+    measure,
+    skill,
+)
 from crm_assets.settings import Settings
 from crm_assets.simulator import SimulationConfig, simulate
 from crm_assets_tests.benchmarks.process import ROOT
@@ -58,32 +65,33 @@ class Judged:
         """Compare predictions by month with what happened, with the references and, where it is known, the truth."""
         y, p = np.concatenate(won), np.concatenate(predicted)
         pooled = measure(y, p)
-        monthly = np.mean([measure(*pair).auc for pair in zip(won, predicted, strict=True)])
         figures = {
-            "mean_auc": float(monthly),
+            "mean_auc": _mean_auc(won, predicted),
             "auc": pooled.auc,
             "average_precision": pooled.average_precision,
             "brier": pooled.brier,
-            "skill_vs_base_rate": 1 - pooled.brier / measure(y, base).brier,
-            "skill_vs_age_table": 1 - pooled.brier / measure(y, age).brier,
+            "skill_vs_base_rate": skill(pooled.brier, brier_score(y, base)),
+            "skill_vs_age_table": skill(pooled.brier, brier_score(y, age)),
             "calibration_error": pooled.calibration_error,
         }
         if truth is not None:
             t = np.concatenate(truth)
-            attainable = measure(y, t)
-            monthly_truth = np.mean([measure(*pair).auc for pair in zip(won, truth, strict=True)])
             gaps = np.bincount(equal_frequency_bins(p), weights=p - t)
             figures |= {
-                "gain": (pooled.auc - 0.5) / (attainable.auc - 0.5),
-                "mean_gain": float((monthly - 0.5) / (monthly_truth - 0.5)),
+                "gain": ((pooled.auc or 0.5) - 0.5) / ((area_under_curve(y, t) or 0.5) - 0.5),
+                "mean_gain": (_mean_auc(won, predicted) - 0.5) / (_mean_auc(won, truth) - 0.5),
                 "calibration_to_truth": float(np.abs(gaps).sum() / len(p)),
             }
-        return cls(figures)
+        return cls({name: value for name, value in figures.items() if value is not None})
+
+
+def _mean_auc(won: list[NDArray[Any]], predicted: list[NDArray[Any]]) -> float:
+    return mean_defined(area_under_curve(*pair) for pair in zip(won, predicted, strict=True)) or 0.5
 
 
 def judged(source: str, months: list[Month], truth: dict[Month, dict[str, float]] | None) -> dict[str, Judged]:
     """Every candidate, the default choice among them and the references over the months of a source."""
-    settings = Settings(source_url=source, _env_file=None)
+    settings = Settings(source_url=source, _env_file=None)  # type: ignore[call-arg]  # pydantic-settings' own argument
     history = history_in_memory(settings, lambda month: None)
     default = training_over(settings, history)
     origin = training_over(settings.model_copy(update={"candidates": CANDIDATES}), history)

@@ -338,7 +338,8 @@ def with_predictions(seed: int, *, better: float) -> pd.DataFrame:
     rows["opportunity_id"] = [f"A{number % 200}" for number in range(len(rows))]
     truth = 1 / (1 + np.exp(generator.normal(1, 1.5, len(rows))))
     won = np.where(generator.random(len(rows)) < truth, "won", "open")
-    rows["outcome"] = pd.Series(won, dtype=object).where(rows["snapshot_month"] < "2017-10", None)
+    known = (rows["snapshot_month"] < "2017-10").tolist()
+    rows["outcome"] = [outcome if matured else None for outcome, matured in zip(won.tolist(), known, strict=True)]
     noisy = np.clip(truth + generator.normal(0, 0.15, len(rows)), 0.01, 0.99)
     rows["preferred"] = noisy
     rows["other"] = (1 - better) * noisy + better * truth
