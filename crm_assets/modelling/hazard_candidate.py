@@ -54,7 +54,7 @@ class HazardCandidate:
         "hazard_prior": Real(1.0, 50.0, log=True),
         "abandoned_agent_prior": Real(10.0, 200.0, log=True),
         "abandoned_cohort_prior": Real(10.0, 200.0, log=True),
-        "speed_prior": Real(50.0, 1000.0, log=True),
+        "speed_prior": Real(5.0, 500.0, log=True),
         "win_prior": Real(10.0, 500.0, log=True),
     }
 

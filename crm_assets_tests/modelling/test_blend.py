@@ -105,7 +105,7 @@ def test_the_blend_of_the_cure_hazard_model_and_trees() -> None:
     )
     predicted = fitted.predict(book)
     for at in (0, 5):
-        assert np.array_equal(fitted.predict(book.iloc[[at]]), predicted[[at]])
+        assert fitted.predict(book.iloc[[at]]) == pytest.approx(predicted[[at]], rel=1e-12)
     assert set(HAZARD_FEATURES) < set(fitted.features)
     text = json.dumps(fitted.to_dict(), allow_nan=False)
     again = fitted_from_dict(json.loads(text))

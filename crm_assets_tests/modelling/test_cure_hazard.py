@@ -19,9 +19,15 @@ from crm_assets_tests.modelling.known_rows import no_deals
 from crm_assets_tests.modelling.made_up_business import LAST, Business, Laws
 
 LIGHT = HazardParameters(
-    hazard_prior=1e-3, abandoned_agent_prior=1.0, abandoned_cohort_prior=1e6, speed_prior=10.0, win_prior=1.0
+    bins=15,
+    hazard_prior=1e-3,
+    abandoned_agent_prior=1.0,
+    abandoned_cohort_prior=1e6,
+    speed_prior=10.0,
+    win_prior=1.0,
+    iterations=500,
 )
-"""Little is drawn towards the average, so that what is estimated is what the deals say; cohorts have no effect."""
+"""Little is drawn towards the average and the EM runs to its end, so that the estimates are what the deals say."""
 
 
 def fates(

@@ -51,14 +51,14 @@ def typical(known: Known) -> Typical:
     return Typical.of(BY_AGE, known)
 
 
-def test_they_are_the_middles_of_the_thirds_of_the_newest_books(typical: Typical, known: Known) -> None:
+def test_they_are_the_middles_of_the_halves_of_the_newest_books(typical: Typical, known: Known) -> None:
     assert list(typical.rows.columns) == ["age_days", "as_of", "sales_agent"]
     assert len(typical.rows) == BOOKS * PER_BOOK
-    assert typical.rows["as_of"].tolist() == ["2017-05-31"] * 3 + ["2017-06-30"] * 3 + ["2017-07-31"] * 3
+    assert typical.rows["as_of"].tolist() == ["2017-05-31"] * 2 + ["2017-06-30"] * 2 + ["2017-07-31"] * 2
     for month, of in typical.rows.groupby("as_of"):
-        # The score falls with age, so the lower third holds the oldest.
+        # The score falls with age, so the lower half holds the oldest.
         ages = np.sort(known.rows.loc[known.rows["as_of"] == month, "age_days"])[::-1]
-        assert of["age_days"].tolist() == [ages[int(share * len(ages))] for share in (1 / 6, 1 / 2, 5 / 6)]
+        assert of["age_days"].tolist() == [ages[int(share * len(ages))] for share in (1 / 4, 3 / 4)]
     assert typical.base == pytest.approx((1 / (1 + typical.rows["age_days"])).mean(), abs=1e-15)
 
 

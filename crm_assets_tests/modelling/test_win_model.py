@@ -179,7 +179,7 @@ def test_fates_have_the_index_of_a_new_frame(model: WinModel, book: pd.DataFrame
     fates = model.fates(some)
     assert list(fates.index) == [0, 1]
     expected = model.fates(book).iloc[[7, 3]].reset_index(drop=True)
-    pd.testing.assert_frame_equal(fates, expected, check_exact=True)
+    pd.testing.assert_frame_equal(fates, expected, rtol=1e-12)
     assert tuple(model.fates(book.iloc[:0]).columns) == FATES
     assert model.fates(book.iloc[:0]).empty
 
