@@ -17,7 +17,6 @@ from crm_assets.modelling.backtest import BACKTEST, CANDIDATE_BACKTEST
 from crm_assets.modelling.model_card import MODEL_CARD, Book, CardContent
 from crm_assets.modelling.model_card import model_card as card_of
 from crm_assets.modelling.promotion import PROMOTION_CHECKS, SEGMENTS, WIN_MODEL
-from crm_assets.sources import canonical_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,7 +106,7 @@ def card_content(inputs: Inputs, month: Month, decision: Mapping[str, Any]) -> C
     judged = backtest.join(pl.concat(segments), on=_KEYS, how="left", maintain_order="left") if months else backtest
     return CardContent(
         month=month,
-        source=canonical_url(inputs.settings.source_url),
+        dataset=inputs.settings.dataset_name,
         decision=decision,
         checks=inputs.frame(PROMOTION_CHECKS.name, month).to_dicts(),
         probes=inputs.frame(LEAKAGE_REPORT.name, month).to_dicts(),

@@ -94,7 +94,7 @@ class CardContent:
 
     Attributes:
         month: of the card.
-        source: where the CRM tables come from.
+        dataset: name of the source's part of the lake.
         decision: the month's row of WIN_MODEL.
         checks: the month's rows of PROMOTION_CHECKS.
         probes: the month's rows of LEAKAGE_REPORT.
@@ -112,7 +112,7 @@ class CardContent:
     """
 
     month: Month
-    source: str
+    dataset: str
     decision: Mapping[str, Any]
     checks: Sequence[Mapping[str, Any]]
     probes: Sequence[Mapping[str, Any]]

@@ -188,7 +188,7 @@ class _Card(JudgedSections):
     def _data(self) -> Section:
         self._begin("Data")
         books = self._of.books
-        source = self._fact("source", self._of.source)
+        dataset = self._fact("dataset", self._of.dataset)
         count = self._put("month_ends", len(books), as_count, unit=MONTHS)
         closing = [book for book in books if (book.won or 0) + (book.lost or 0)]
         with_closes = self._put("months_with_closes", len(closing), as_count, unit=MONTHS)
@@ -197,7 +197,7 @@ class _Card(JudgedSections):
         hidden = max(0, len(lines) - SHOWN_BOOKS)
         blocks: list[Block] = [
             Paragraph(
-                f"Source: `{source}`, {count} month-ends, {span}. After {with_closes} of them deals closed within a "
+                f"Data set: `{dataset}`, {count} month-ends, {span}. After {with_closes} of them deals closed within a "
                 "month. A book is what is engaged and not closed at a month-end; each month is computed from what was "
                 "known at its end."
             ),

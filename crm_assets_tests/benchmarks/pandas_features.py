@@ -218,6 +218,7 @@ def _features(snapshots: pd.DataFrame, closings: pd.DataFrame, month: Month) -> 
     made["next_quarter_position"] = month.next.quarter_position
     made["next_month_days"] = month.next.days
     made["engage_quarter_position"] = (book["engage_date"].dt.month - 1) % 3 + 1
+    made["engage_fortnight"] = _weeks(book["engage_date"]) // 2
     for name in ("list_price", "product", "series", "sales_agent", "manager", "regional_office"):
         made[name] = book[name]
 
@@ -292,21 +293,24 @@ def _with_cohorts(made: pd.DataFrame, snapshots: pd.DataFrame, engage_date: pd.S
     """Add the size of the cohort of the region from the week before to the week after, and its share still open."""
     import pandas as pd
 
-    def week(dates: pd.Series) -> pd.Series:
-        return (dates - pd.Timestamp("1970-01-05")).dt.days // 7
-
     engaged = snapshots.loc[snapshots["engage_date"].notna(), ["regional_office", "engage_date", "in_book"]]
     weekly = (
-        engaged.assign(week=week(engaged["engage_date"]).astype("int64"))
+        engaged.assign(week=_weeks(engaged["engage_date"]).astype("int64"))
         .groupby(["regional_office", "week"], observed=True)["in_book"]
         .agg(cohort_size="size", cohort_open="sum")
         .reset_index()
     )
     shifted = pd.concat([weekly.assign(week=weekly["week"] + shift) for shift in (-1, 0, 1)])
     cohorts = shifted.groupby(["regional_office", "week"], observed=True)[["cohort_size", "cohort_open"]].sum()
-    made = made.assign(week=week(engage_date)).join(cohorts, on=["regional_office", "week"])
+    made = made.assign(week=_weeks(engage_date)).join(cohorts, on=["regional_office", "week"])
     made["cohort_share_open"] = made["cohort_open"] / made["cohort_size"]
     return made
+
+
+def _weeks(dates: pd.Series) -> pd.Series:
+    import pandas as pd
+
+    return (dates - pd.Timestamp("1970-01-05")).dt.days // 7
 
 
 def _feature_columns() -> list[str]:

@@ -116,11 +116,13 @@ class TestRegistry:
             "age_days",
             "next_quarter_position",
             "next_month_days",
+            "as_of",
         }
 
     def test_the_deals_own_columns_are_the_deals(self) -> None:
         assert {name for name, cause in CAUSES.items() if cause is Cause.DEAL} == {
             "engage_quarter_position",
+            "engage_fortnight",
             "list_price",
             *CATEGORICAL,
         }

@@ -98,6 +98,8 @@ EXPECTED: dict[str, Sequence[object]] = {
     "next_quarter_position": [3] * 5,
     "next_month_days": [30] * 5,
     "engage_quarter_position": [2, 2, 1, 1, 2],
+    # Mondays of the fortnights: 2017-02-13, 2017-01-02, 2017-05-22; 14 days each from 1970-01-05.
+    "engage_fortnight": [1229, 1229, 1226, 1226, 1236],
     "list_price": [4821.0, 55.0, 4821.0, 55.0, 4821.0],
     "product": ["GTX Pro", "MG Special", "GTX Pro", "MG Special", "GTX Pro"],
     "series": ["GTX", "MG", "GTX", "MG", "GTX"],

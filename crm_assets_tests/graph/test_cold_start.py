@@ -67,8 +67,10 @@ def test_every_score_names_its_rung_and_has_a_reason_row(young: RunResult) -> No
 
 def test_scores_are_followed_by_all_that_is_made_of_them(young: RunResult) -> None:
     last = young.months[-1]
-    total = table(young, "revenue_forecast", last).filter(pl.col("level") == "total").row(0, named=True)
-    assert total["expected_wins"] == pytest.approx(table(young, "scores", last)["probability"].sum())
+    forecast = table(young, "revenue_forecast", last)
+    wins = dict(forecast.group_by("level").agg(pl.col("expected_wins").sum()).iter_rows())
+    assert wins["book"] == pytest.approx(table(young, "scores", last)["probability"].sum())
+    assert wins["total"] == pytest.approx(wins["book"] + wins["new business"])
     assert table(young, "model_performance", last).height
     assert table(young, "score_changes", last).height
     champion = young.platform.registry.champion()

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import crm_assets
 from crm_assets.calendar import Month
 from crm_assets.defs.training import model_of
 from crm_assets.errors import RegistryError, SettingsError
@@ -493,7 +494,7 @@ def test_mlflow_says_nothing(store: str, models: list[WinModel], tmp_path: Path)
         "registry.load(reference.version, reference.sha256)\n"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "GIT_"))}
-    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    environment["PYTHONPATH"] = str(Path(crm_assets.__file__).parents[1])
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, check=False, capture_output=True, text=True
     )

@@ -83,7 +83,7 @@ def content_of(**given: Any) -> CardContent:
     unseen = rows[rows["snapshot_month"] == "2017-08"]
     content = CardContent(
         month=MONTH,
-        source="exports/crm",
+        dataset="crm",
         decision={
             "snapshot_month": str(MONTH),
             "champion_version": "7",
