@@ -22,7 +22,7 @@ class RolledBack:
 
     Attributes:
         month: newest month, from whose end on another model is champion.
-        withdrawn: versions that are champion no more.
+        withdrawn: versions that are champion no more, or cannot become it: those made since that of `champion`.
         champion: the row of `win_model` after it.
         result: of making the month again.
     """
@@ -36,8 +36,8 @@ class RolledBack:
 def roll_back(settings: Settings, reason: str, to: str | None, *, show_progress: bool) -> RolledBack:
     """Withdraw the champion from the newest month on, and score that month by the champion before it.
 
-    Earlier months stay as they were, and so do the scores that were given; a version that was withdrawn is never
-    promoted again.
+    Earlier months stay as they were, and so do the scores that were given. What was trained since is withdrawn, too; a
+    version that was withdrawn is never promoted again. Back on the cold-start ladder, the table is counted anew.
 
     Args:
         settings: the deployment's.
@@ -53,19 +53,22 @@ def roll_back(settings: Settings, reason: str, to: str | None, *, show_progress:
 
     lake = Lake.open(settings.dataset_url, source=canonical_url(settings.source_url), create=False)
     registry = Registry(settings.tracking_uri, settings.model_name)
-    champions = _champions(lake)
-    if not champions:
+    rows = _decisions(lake)
+    months = {str(row["champion_version"]): str(row["champion_month"]) for row in rows if row["champion_version"]}
+    if not months:
         raise SettingsError(f"{lake.url} has no champion to roll back: run the graph first")
-    month, present = champions[0]
-    versions = list(dict.fromkeys(version for _, version in champions))
+    month, (present, *before) = Month.parse(rows[0]["snapshot_month"]), months
     withdrawn = registry.withdrawn()
-    earlier = [version for version in versions[1:] if version not in withdrawn]
+    earlier = [version for version in before if version not in withdrawn]
     if to is not None and to not in earlier:
         among = f"choose among {', '.join(earlier)}" if earlier else "there was none before"
         raise SettingsError(f"version {to} is no champion before version {present} of {month}: {among}")
     back_to = to or (earlier[0] if earlier else None)
-    newer = versions if back_to is None else versions[: versions.index(back_to)]
-    gone = tuple(version for version in newer if version not in withdrawn)
+    # What was trained since is withdrawn as well, or else the newest of it would be champion in the same run.
+    trained = {str(row["model_version"]): row["snapshot_month"] for row in rows if row["model_version"]}
+    since = months.get(back_to or "", "")
+    newer = [version for version, made in {**trained, **months}.items() if made > since]
+    gone = tuple(version for version in dict.fromkeys([present, *newer]) if version not in withdrawn)
     for version in gone:
         registry.withdraw(version, month, reason)
     if back_to is not None:
@@ -76,11 +79,11 @@ def roll_back(settings: Settings, reason: str, to: str | None, *, show_progress:
     return RolledBack(month, gone, row, result)
 
 
-def _champions(lake: Lake) -> list[tuple[Month, str]]:
-    """Month and version of each champion, the newest month first."""
-    found = []
-    for text in reversed(lake.months(WIN_MODEL.name)):
-        row = pl.read_parquet(lake.table_path(WIN_MODEL.name, Month.parse(text))).row(0, named=True)
-        if row["champion_version"] is not None:
-            found.append((Month.parse(text), str(row["champion_version"])))
-    return found
+def _decisions(lake: Lake) -> list[dict[str, Any]]:
+    """Rows of WIN_MODEL from the newest month with a champion on, the newest first."""
+    rows = [
+        pl.read_parquet(lake.table_path(WIN_MODEL.name, Month.parse(text))).row(0, named=True)
+        for text in reversed(lake.months(WIN_MODEL.name))
+    ]
+    newest = next((number for number, row in enumerate(rows) if row["champion_version"]), len(rows))
+    return rows[newest:]
