@@ -14,7 +14,8 @@ from crm_assets.defs.assets import ASSETS
 from crm_assets.defs.monthly import HISTORY_MONTHS, MonthlyAsset, Needs
 from crm_assets.features.counts import RECENT_DAYS
 from crm_assets.features.feature import UNKNOWN_WHILE_OPEN
-from crm_assets.features.registry import FEATURE_TABLE, FEATURES, SMOOTHING, WIN_MODEL_FEATURES
+from crm_assets.features.registry import AS_OF, FEATURE_TABLE, FEATURES, SMOOTHING, WIN_MODEL_FEATURES
+from crm_assets.modelling.hazard_candidate import CURE_HAZARD, HAZARD_FEATURES
 from crm_assets.modelling.movement import PLAYERS
 from crm_assets.settings import PREFIX, TESTS_ONLY, Settings
 
@@ -100,7 +101,7 @@ def features_page() -> str:
         _Cells("Meaning", lambda feature: feature.description),
         _Cells("Cause", lambda feature: PLAYERS[feature.cause.value]),
         _Cells("Reads", lambda feature: ", ".join(f"`{place}`" for place in feature.reads)),
-        _Cells("In the win model", lambda feature: "yes" if feature.name in WIN_MODEL_FEATURES else ""),
+        _Cells("Read by", lambda feature: _readers(feature.name)),
     ]
     known = _either([known.value for known in Known if known in UNKNOWN_WHILE_OPEN])
     parts = [
@@ -114,8 +115,9 @@ def features_page() -> str:
         f"the rate of all deals: (hits + {SMOOTHING} * overall rate) / (trials + {SMOOTHING}). It is empty while "
         "there is no overall rate, that is before the first close.",
         "The cause is what a change of the value between two months counts as when it is told "
-        "[why a score moved](model.md#why-a-score-moved).",
-        f"The win model learns from {len(WIN_MODEL_FEATURES)} of them, see [the model](model.md#features).",
+        "[why a score moved](reasons.md#why-a-score-moved).",
+        f"Candidates that learn from rows read {len(WIN_MODEL_FEATURES)} of them, and `{CURE_HAZARD}` "
+        f"{len(set(HAZARD_FEATURES) - {AS_OF})}; see [the model](model.md#features).",
         _grid(FEATURES, cells),
     ]
     return _page(parts)
@@ -190,6 +192,12 @@ def _table(table: Table, asset: MonthlyAsset | None) -> str:
         _Cells("Meaning", lambda column: column.description),
     ]
     return _page([f"### {table.name}", table.description, " ".join(facts), _grid(table.columns, cells)]).rstrip()
+
+
+def _readers(feature: str) -> str:
+    """Which candidates read a feature."""
+    readers = (("rows", WIN_MODEL_FEATURES), (f"`{CURE_HAZARD}`", HAZARD_FEATURES))
+    return ", ".join(name for name, read in readers if feature in read)
 
 
 def _rules(column: Column) -> str:
