@@ -9,7 +9,7 @@ import polars as pl
 from crm_assets.calendar import Month
 from crm_assets.defs.scoring import SCORES
 from crm_assets.errors import SettingsError
-from crm_assets.features.registry import CAUSES, FEATURE_TABLE, WIN_MODEL_FEATURES
+from crm_assets.features.registry import AS_OF, CAUSES, FEATURE_TABLE
 from crm_assets.history.snapshots import SNAPSHOTS
 from crm_assets.lake import Lake
 from crm_assets.modelling.movement import PARTS, PLAYERS, SCORE_CHANGES
@@ -41,13 +41,15 @@ def why(lake: Lake, month: Month, opportunity: str) -> dict[str, Any]:
     rows = _of(lake, SCORE_CHANGES.name, month, opportunity)
     if rows.is_empty():
         raise SettingsError(_why_not(lake, opportunity, month))
+    from crm_assets.modelling.candidates import MODEL_COLUMNS
+
     features = [_of(lake, FEATURE_TABLE.name, m, opportunity) for m in (month.previous, month)]
     if any(found.is_empty() for found in features):
         raise SettingsError(_outdated(month))
     before, now = (found.row(0, named=True) for found in features)
     changed: dict[str, dict[str, list[Any]]] = {}
-    for name in WIN_MODEL_FEATURES:
-        if before[name] != now[name]:
+    for name in MODEL_COLUMNS:
+        if name != AS_OF and before[name] != now[name]:
             changed.setdefault(CAUSES[name].value, {})[name] = [before[name], now[name]]
     return {**rows.row(0, named=True), "changed": changed}
 

@@ -56,7 +56,7 @@ def options(verb: str) -> set[str]:
     """Options that the verb's help names."""
     told = CliRunner().invoke(main, [verb, "--help"])
     assert told.exit_code == 0, f"crm-assets {verb}: {told.output}"
-    return set(re.findall(r"^\s+(?:-\w, )?(--[a-z-]+)", told.output, re.MULTILINE))
+    return set(re.findall(r"^\s+(?:-\w, )?(--[a-z0-9-]+)", told.output, re.MULTILINE))
 
 
 @every_page

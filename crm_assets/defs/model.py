@@ -248,7 +248,7 @@ def _best_rung(inputs: Inputs, month: Month, champion: dict[str, str | None]) ->
     from crm_assets.modelling.win_model import WinModel
 
     origin = rolling_origin(inputs)
-    rung = best_rung(origin.training_rows(month))
+    rung = best_rung(origin.training_rows(month), month.next.quarter_position)
     if rung is None:
         return champion, "no deal has closed in a month that has matured, so nothing can be scored"
     before = champion["champion_rung"]

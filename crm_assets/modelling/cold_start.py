@@ -31,7 +31,6 @@ WORDS: Mapping[str, str] = {
 """Rung -> what it is, for readers."""
 
 _WINS_FOR = {QUARTER_RATE: 10, AGE_TABLE: 20}
-_POSITIONS = 3
 _PRIOR = 0.5
 """Wins, and as many others, added to each rate, so that none is 0 or 1 (Jeffreys' prior)."""
 
@@ -95,19 +94,21 @@ class RateTable:
         )
 
 
-def best_rung(rows: pd.DataFrame) -> RateTable | None:
+def best_rung(rows: pd.DataFrame, position: int) -> RateTable | None:
     """The highest rung below a model that matured rows carry; None while no deal has closed.
 
     Args:
         rows: matured rows from the first informative month on: `outcome`, `age_days`, `next_quarter_position`.
+        position: that of the month to predict in its quarter: 1, 2 or 3.
     """
     if rows.empty:
         return None
     wins = int(label(rows).sum())
     overall = (wins + _PRIOR) / (len(rows) + 2 * _PRIOR)
-    if wins >= _WINS_FOR[AGE_TABLE]:
-        return RateTable(AGE_TABLE, overall, None, AgeTable.fit(rows, _PRIOR))
     # A position that was not seen would get the rate of the others, and they differ by a factor of four.
-    if wins >= _WINS_FOR[QUARTER_RATE] and rows["next_quarter_position"].nunique() == _POSITIONS:
+    seen = (rows["next_quarter_position"] == position).any()
+    if seen and wins >= _WINS_FOR[AGE_TABLE]:
+        return RateTable(AGE_TABLE, overall, None, AgeTable.fit(rows, _PRIOR))
+    if seen and wins >= _WINS_FOR[QUARTER_RATE]:
         return RateTable(QUARTER_RATE, overall, BaseRate.fit(rows, _PRIOR))
     return RateTable(OVERALL_RATE, overall)

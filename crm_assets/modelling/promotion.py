@@ -212,7 +212,6 @@ def decide(
     current: str,
     leakage_faults: Sequence[str] = (),
     withdrawn: str | None = None,
-    rung: bool = False,
     segments: pd.DataFrame | None = None,
     limits: GateLimits | None = None,
 ) -> PromotionDecision:
@@ -220,8 +219,7 @@ def decide(
 
     Without a champion it is compared with the win rate by quarter position, with one on the rows that both predicted
     without having seen their outcomes. The improvement of the Brier score decides when its interval is above the margin
-    or below 0; otherwise that of the average precision must be above the margin. A rung of the ladder of simple models
-    that are there before any other needs no comparison when there is no champion.
+    or below 0; otherwise that of the average precision must be above the margin.
 
     Args:
         champion: from `champion_predictions`; None when there is no champion yet.
@@ -232,7 +230,6 @@ def decide(
         current: contract of the tables as they are.
         leakage_faults: what the leakage gate found wrong, in words.
         withdrawn: why this version was rolled back; None if it was not.
-        rung: whether the challenger is one of the simple models that are there before any other.
         segments: `opportunity_id`, `snapshot_month` and the columns of SEGMENTS, for at least the challenger's rows.
         limits: defaults when None.
 
@@ -255,7 +252,7 @@ def decide(
         "challenger_brier": measure(common["won"], common["probability"]).brier,
         f"{reference}_brier": measure(common["won"], common[over]).brier,
     }
-    compared = _comparison(common, over, has_champion=champion is not None, rung=rung)
+    compared = _comparison(common, over, has_champion=champion is not None)
     checks.append(compared)
     if compared.passed:
         improvement = paired_improvement(common, over=over, seed=limits.seed, resamples=limits.resamples)
@@ -286,9 +283,7 @@ def _admitted(trained_on: str, current: str, leakage_faults: Sequence[str], with
     ]
 
 
-def _comparison(common: pd.DataFrame, over: str, *, has_champion: bool, rung: bool) -> Check:
-    if not has_champion and rung:
-        return Check(_COMPARISON, None, "no champion yet, and a simple model needs no comparison to be the first")
+def _comparison(common: pd.DataFrame, over: str, *, has_champion: bool) -> Check:
     other = "champion" if has_champion else "win rate by quarter position"
     if common.empty:
         nothing = f"no month to backtest on, so nothing shows that it beats the {other}"

@@ -195,24 +195,27 @@ def _in_words(
     told = []
     for at, row in enumerate(rows.to_dict("records")):
         ordered = sorted(zip(Subject, parts[:, at], strict=True), key=lambda pair: -abs(pair[1]))
-        up = [f"{phrase(subject, row, typical)} (+{100 * part:.0f})" for subject, part in ordered if part >= LEAST]
-        down = [f"{phrase(subject, row, typical)} (-{-100 * part:.0f})" for subject, part in ordered if part <= -LEAST]
+        said = [(f"{phrase(subject, row, typical, part)} ({100 * part:+.0f})", part) for subject, part in ordered]
+        up = [reason for reason, part in said if part >= LEAST]
+        down = [reason for reason, part in said if part <= -LEAST]
         told.append(("; ".join(up) or None, "; ".join(down) or None))
     return told
 
 
-def phrase(subject: Subject, row: Mapping[Any, Any], typical: Typical) -> str:
+def phrase(subject: Subject, row: Mapping[Any, Any], typical: Typical, part: float) -> str:
     """What there is to say of a deal about a subject, for a salesperson.
 
     Args:
         subject: what it is about.
         row: the deal's features.
         typical: of the model.
+        part: of the score that is due to the subject. A comparison that speaks for the other direction is left out: in
+            the first month of a quarter few deals are won, but those engaged long ago may be won rather then.
     """
-    return _PHRASES[subject](row, typical)
+    return _PHRASES[subject](row, typical, part)
 
 
-def _age(row: Mapping[Any, Any], typical: Typical) -> str:
+def _age(row: Mapping[Any, Any], typical: Typical, part: float) -> str:
     age = _number(row, "age_days")
     if age is None:
         return "when it was engaged is unknown"
@@ -228,18 +231,20 @@ def _age(row: Mapping[Any, Any], typical: Typical) -> str:
     return f"engaged {_days(days)} ago: {min(longer, 100)} % of the deals that were won took longer"
 
 
-def _month(row: Mapping[Any, Any], typical: Typical) -> str:
+def _month(row: Mapping[Any, Any], typical: Typical, part: float) -> str:
     month = Month.of(np.datetime64(str(row[AS_OF])[:10], "D").item()).next
     which = {1: "first", 2: "second", 3: "third"}[month.quarter_position]
     rate = typical.win_rate_before.get(month.quarter_position)
     told = f"{month} is the {which} month of a quarter"
-    return told if rate is None else f"{told}, in which {_percent(rate)} of the open deals were won"
+    if rate is None or (rate - np.mean(list(typical.win_rate_before.values()))) * part < 0:
+        return told
+    return f"{told}, in which {_percent(rate)} of the open deals were won"
 
 
-def _agent(row: Mapping[Any, Any], typical: Typical) -> str:
+def _agent(row: Mapping[Any, Any], typical: Typical, part: float) -> str:
     name = _name(row, "sales_agent", "the agent")
     share, usual = _number(row, "agent_share_open_138"), typical.agent_share_open
-    if share is None or usual is None:
+    if share is None or usual is None or (usual - share) * part < 0:
         return f"sold by {name}"
     return (
         f"sold by {name}, who leaves {_percent(share)} of the deals open for more than 138 days "
@@ -247,7 +252,7 @@ def _agent(row: Mapping[Any, Any], typical: Typical) -> str:
     )
 
 
-def _cohort(row: Mapping[Any, Any], typical: Typical) -> str:
+def _cohort(row: Mapping[Any, Any], typical: Typical, part: float) -> str:
     office = _name(row, "regional_office", "the same office")
     share, age = _number(row, "cohort_share_open"), _number(row, "age_days")
     usual = None if age is None else typical.share_open_by_age.get(int(age) // AGE_STEP)
@@ -257,11 +262,11 @@ def _cohort(row: Mapping[Any, Any], typical: Typical) -> str:
     return told if usual is None else f"{told} ({_percent(usual)} is usual at this age)"
 
 
-def _product(row: Mapping[Any, Any], typical: Typical) -> str:
+def _product(row: Mapping[Any, Any], typical: Typical, part: float) -> str:
     return f"the product is {_name(row, 'product', 'unknown')}"
 
 
-_PHRASES: Mapping[Subject, Callable[[Mapping[Any, Any], Typical], str]] = {
+_PHRASES: Mapping[Subject, Callable[[Mapping[Any, Any], Typical, float], str]] = {
     Subject.AGE: _age,
     Subject.MONTH: _month,
     Subject.AGENT: _agent,

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 FORMAT = "crm_assets win model 1"
 FATES = ("probability_lost", "probability_abandoned", "expected_close_month")
 """What a model gives besides the probability of a win."""
+_EVEN = 0.5
+_LEAST = 1e-12
 _TEXTS = frozenset({"as_of", "sales_agent", "manager", "regional_office", "product", "series"})
 
 
@@ -109,7 +111,8 @@ class WinModel:
             Frame with `probability_lost`, of being lost by the end of the next month; `probability_abandoned`, of never
             closing; and `expected_close_month`, see `FittedHazard.close_month`. All empty on the rungs below a model.
 
-        Losses stand to wins as in the cure-hazard model, so that both together are at most 1.
+        Losses stand to wins, and the abandoned to all that do not close, as in the cure-hazard model, so that the
+        probabilities of winning, of losing and of being abandoned are together at most 1.
         """
         import pandas as pd
 
@@ -121,11 +124,16 @@ class WinModel:
             )
         fates, won = self.hazard.fates(frame), self.predict(frame)
         lost = np.minimum(won * (1 - fates.win_share) / fates.win_share, 1 - won)
+        # Capped because rounding may carry a share of all that does not close above 1.
+        abandoned = (1 - won - lost) * np.minimum(fates.abandoned / np.maximum(1 - fates.closes, _LEAST), 1)
+        months = [
+            None if p >= _EVEN else month for p, month in zip(abandoned, self.hazard.close_month(frame), strict=True)
+        ]
         return pd.DataFrame(
             {
                 "probability_lost": lost,
-                "probability_abandoned": fates.abandoned,
-                "expected_close_month": pd.Series(self.hazard.close_month(frame), dtype=object),
+                "probability_abandoned": abandoned,
+                "expected_close_month": pd.Series(months, dtype=object),
             }
         )
 

@@ -64,7 +64,7 @@ def rows(origin: RollingOrigin) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def models(origin: RollingOrigin, rows: pd.DataFrame) -> list[WinModel]:
     """A blend, a logistic regression, and what is served while there is no model."""
-    rung = best_rung(rows)
+    rung = best_rung(rows, 3)
     assert rung is not None
     return [
         model_of(origin, CONFIG.last.previous, "blend"),

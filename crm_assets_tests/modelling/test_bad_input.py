@@ -55,7 +55,7 @@ def served(history: TrainingHistory, name: str, month: Month = AT, min_wins: int
     if origin.too_little(month) is not None:
         with pytest.raises(QualityError, match=rf"no model at {month}: .*; train at a later month"):
             origin.model_for(month)
-        rung = best_rung(known.rows)
+        rung = best_rung(known.rows, known.month.next.quarter_position)
         return None if rung is None else WinModel.of(rung, known, None, contract="")
     model = WinModel.of(origin.model_for(month), known, HazardCandidate().fit(known), contract="")
     report = origin.report(month, 1)

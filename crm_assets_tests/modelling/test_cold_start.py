@@ -38,8 +38,8 @@ ANY = pd.DataFrame(
 )
 
 
-def rung_of(rows: pd.DataFrame) -> RateTable:
-    rung = best_rung(rows)
+def rung_of(rows: pd.DataFrame, position: int = 1) -> RateTable:
+    rung = best_rung(rows, position)
     assert rung is not None
     return rung
 
@@ -55,13 +55,14 @@ def test_each_rung_is_taken_as_soon_as_there_are_wins_enough(wins: int, rung: st
 
 
 def test_without_a_matured_row_there_is_no_rung() -> None:
-    assert best_rung(matured(0, 0)) is None
+    assert best_rung(matured(0, 0), 1) is None
 
 
-@pytest.mark.parametrize("wins", [10, 19])
+@pytest.mark.parametrize("wins", [10, 19, 500])
 def test_a_position_that_was_not_seen_keeps_the_rung_down(wins: int) -> None:
-    assert rung_of(matured(wins, 40, positions=(1, 3))).rung == OVERALL_RATE
-    assert rung_of(matured(wins, 40, positions=(1, np.nan, 2))).rung == OVERALL_RATE
+    for positions in ((1, 3), (1, np.nan, 3)):
+        assert rung_of(matured(wins, 40, positions=positions), 2).rung == OVERALL_RATE
+        assert rung_of(matured(wins, 40, positions=positions), 3).rung != OVERALL_RATE
 
 
 def test_a_position_that_was_not_seen_has_the_rate_of_all() -> None:
@@ -100,7 +101,7 @@ def test_rates_are_those_of_the_rows() -> None:
 )
 def test_no_rate_is_0_or_1_or_none(rows: list[tuple[str, float, float]], copies: int) -> None:
     frame = pd.DataFrame(rows * copies, columns=["outcome", "age_days", "next_quarter_position"])
-    rung = best_rung(frame)
+    rung = best_rung(frame, 3)
     if rung is None:
         assert not rows
         return

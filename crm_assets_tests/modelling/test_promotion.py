@@ -276,11 +276,11 @@ def test_chance_alone_rarely_makes_a_segment_worse() -> None:
         ({"withdrawn": "too many wins in May"}, "withdrawn", "rolled back and stays so: too many wins in May"),
     ],
 )
-@pytest.mark.parametrize("champion", ["worse", "none", "none, and a rung"])
+@pytest.mark.parametrize("champion", ["worse", "none"])
 def test_what_no_score_outweighs(given: dict[str, Any], name: str, reason: str, champion: str) -> None:
     book = Book()
     before = book.noisy(1.5) if champion == "worse" else None
-    decision = gate(book, before, book.truth, rung=champion.endswith("rung"), **given)
+    decision = gate(book, before, book.truth, **given)
     assert failed(decision) == [name]
     assert len(decision.reasons) == 1
     assert reason in decision.reasons[0]
@@ -307,15 +307,6 @@ def test_the_first_champion_is_not_chosen_for_its_ranking() -> None:
     assert failed(decision) == ["brier"]
     assert "not surely better" in decision.reasons[0] or "worse" in decision.reasons[0]
     assert check_of(decision, "average precision").passed is None
-
-
-def test_a_rung_is_the_first_champion_without_comparison() -> None:
-    book = Book()
-    decision = gate(book, None, np.full(2 * DEALS, 0.9), rung=True)
-    assert failed(decision) == []
-    assert decision.reasons == ("no champion yet, and a simple model needs no comparison to be the first",)
-    assert decide(None, predictions([], []), trained_on="c", current="c", rung=True).promoted
-    assert "brier" in failed(gate(book, book.truth, np.full(2 * DEALS, 0.9), rung=True))
 
 
 def test_without_a_backtest_there_is_no_first_champion() -> None:

@@ -251,7 +251,19 @@ ROW: dict[str, Any] = {
     ],
 )
 def test_phrases(subject: Subject, change: dict[str, Any], typical: Typical, expected: str) -> None:
-    assert phrase(subject, {**ROW, **change}, typical) == expected
+    against = {Subject.AGENT}
+    assert phrase(subject, {**ROW, **change}, typical, -0.1 if subject in against else 0.1) == expected
+
+
+def test_a_comparison_that_speaks_for_the_other_direction_is_left_out() -> None:
+    """Of an agent who leaves more open than is usual, or a month in which less is won, while the score is higher."""
+    assert phrase(Subject.AGENT, ROW, TYPICAL, 0.1) == "sold by Ann"
+    rates = TYPICAL.win_rate_before
+    for at, month in ((1, "2017-06-30"), (2, "2017-07-31"), (3, "2017-08-31")):
+        mean = np.mean(list(rates.values()))
+        for part in (0.1, -0.1):
+            told = phrase(Subject.MONTH, {**ROW, "as_of": month}, TYPICAL, part)
+            assert ("in which" in told) == (at in rates and (rates[at] - mean) * part >= 0)
 
 
 @given(
@@ -260,7 +272,7 @@ def test_phrases(subject: Subject, change: dict[str, Any], typical: Typical, exp
 )
 def test_percentiles_are_right(ages: list[int], days: int) -> None:
     typical = Typical(pd.DataFrame(), 0.2, np.percentile(ages, np.arange(101)).tolist(), {}, {}, None)
-    told = phrase(Subject.AGE, {**ROW, "age_days": days}, typical)
+    told = phrase(Subject.AGE, {**ROW, "age_days": days}, typical, 0.1)
     if "longer than any" in told:
         assert days > max(ages)
         return
@@ -285,7 +297,9 @@ def test_no_phrase_says_none_or_nan(data: st.DataObject) -> None:
     missing = data.draw(st.sampled_from([None, *SHARES]))
     given_ = {name: value for name, value in row.items() if name != missing}
     for subject in Subject:
-        told = phrase(subject, given_, data.draw(st.sampled_from([TYPICAL, NONE]))).lower()
+        told = phrase(
+            subject, given_, data.draw(st.sampled_from([TYPICAL, NONE])), data.draw(st.sampled_from([-0.1, 0.1]))
+        ).lower()
         assert "none" not in told
         assert "nan" not in told
         assert " 1 days" not in told
