@@ -16,6 +16,7 @@ from crm_assets.defs.provenance import DOCUMENTS
 from crm_assets.defs.scoring import SCORES
 from crm_assets.history.snapshots import SNAPSHOTS
 from crm_assets.lake import Lake
+from crm_assets.modelling.cold_start import MODEL, WORDS
 from crm_assets.modelling.forecast import BOOK, FORECAST, NEW_BUSINESS, TOTAL
 from crm_assets.modelling.promotion import WIN_MODEL
 from crm_assets.monitoring.drift_columns import DRIFT
@@ -74,6 +75,7 @@ def _champion(lake: Lake, model: dict[str, Any]) -> dict[str, Any] | None:
     return {
         "version": model["champion_version"],
         "month": model["champion_month"],
+        "rung": model["champion_rung"],
         "backtest": {name: model[name] for name in names},
     }
 
@@ -190,6 +192,12 @@ def _print_champion(champion: dict[str, Any]) -> None:
     import click
 
     figures = champion["backtest"]
+    if champion["rung"] != MODEL:
+        click.echo(
+            f"Champion: version {champion['version']}, the {WORDS[champion['rung']]}, counted at the end of "
+            f"{champion['month']}: no model has passed the promotion gate yet."
+        )
+        return
     click.echo(f"Champion: version {champion['version']}, trained at the end of {champion['month']}.")
     if figures["brier"] is not None:
         click.echo(

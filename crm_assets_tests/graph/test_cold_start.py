@@ -9,6 +9,7 @@ from crm_assets.calendar import Month
 from crm_assets.modelling.cold_start import RUNGS, WORDS
 from crm_assets.run import RunResult, run_months
 from crm_assets.settings import load_settings
+from crm_assets.summary import print_summary, summary
 from crm_assets_tests.graph.conftest import SMALL, cleared
 
 
@@ -81,3 +82,12 @@ def test_scores_are_followed_by_all_that_is_made_of_them(young: RunResult) -> No
 
 def test_a_second_run_makes_nothing(young: RunResult) -> None:
     assert run_months(young.platform.settings, None, force=False, show_progress=False).made == ()
+
+
+def test_the_summary_tells_that_no_model_is_champion(young: RunResult, capsys: pytest.CaptureFixture[str]) -> None:
+    last = young.months[-1]
+    print_summary(summary(young.platform, last), young)
+    told = capsys.readouterr().out
+    rung = table(young, "win_model", last)["champion_rung"].item()
+    assert f"the {WORDS[rung]}, counted at the end of {last}: no model has passed the promotion gate yet." in told
+    assert "Its recipe" not in told
