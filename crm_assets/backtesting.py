@@ -162,8 +162,8 @@ def print_backtest(found: Backtested) -> None:
     console.print(f"Chosen on earlier months: {told}.", highlight=False)
     for name, figures in found.candidates.items():
         console.print(
-            f"  {name}: AUC {figures['auc']:.4f}, average precision {figures['average_precision']:.4f}, "
-            f"Brier {figures['brier']:.4f}, ECE {figures['calibration_error']:.4f}",
+            f"  {name}: AUC {_figure(figures['auc'])}, average precision {_figure(figures['average_precision'])}, "
+            f"Brier {_figure(figures['brier'])}, ECE {_figure(figures['calibration_error'])}",
             highlight=False,
         )
     nobody = 1 - found.predictions["won"].mean()
@@ -175,4 +175,8 @@ def _shown(interval: Interval) -> str:
     if interval.estimate is None:
         return ""
     ends = "" if interval.low is None else f"\n{interval.low:.3f}-{interval.high:.3f}"
-    return f"{interval.estimate:.4f}{ends}"
+    return f"{_figure(interval.estimate)}{ends}"
+
+
+def _figure(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.4f}"

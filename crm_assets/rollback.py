@@ -10,6 +10,7 @@ import polars as pl
 from crm_assets.calendar import Month
 from crm_assets.errors import SettingsError
 from crm_assets.lake import Lake
+from crm_assets.modelling.cold_start import MODEL, WORDS
 from crm_assets.modelling.promotion import WIN_MODEL
 from crm_assets.run import RunResult, run_months
 from crm_assets.settings import Settings
@@ -46,7 +47,7 @@ def roll_back(settings: Settings, reason: str, to: str | None, *, show_progress:
         show_progress: whether to draw a progress bar.
 
     Raises:
-        SettingsError: there is no champion, or `to` was never one.
+        SettingsError: there is no champion, it is a rung of the cold-start ladder, or `to` was never champion.
         LakeError, RegistryError: lake or registry cannot be used.
     """
     from crm_assets.registry import Registry
@@ -58,6 +59,12 @@ def roll_back(settings: Settings, reason: str, to: str | None, *, show_progress:
     if not months:
         raise SettingsError(f"{lake.url} has no champion to roll back: run the graph first")
     month, (present, *before) = Month.parse(rows[0]["snapshot_month"]), months
+    rung = str(rows[0]["champion_rung"])
+    if rung != MODEL:
+        raise SettingsError(
+            f"the champion of {month} is no model but the {WORDS[rung]}, which is counted anew each month: "
+            "mend the data"
+        )
     withdrawn = registry.withdrawn()
     earlier = [version for version in before if version not in withdrawn]
     if to is not None and to not in earlier:

@@ -21,6 +21,7 @@ from crm_assets.defs.training import (
     month_model,
     rolling_origin,
 )
+from crm_assets.defs.withdrawal import withdrawal
 from crm_assets.errors import LeakageError
 from crm_assets.features.registry import FEATURE_TABLE
 from crm_assets.history.outcomes import OUTCOMES
@@ -93,21 +94,9 @@ def _rolled_back(platform: Platform, manifest: Manifest) -> str | None:
     for name in ("model_sha256", "champion_sha256"):
         sha256 = manifest.notes.get(name)
         promoted = name != "model_sha256" or manifest.notes.get("promoted")
-        found = _withdrawal(platform, Month.parse(manifest.month), sha256) if sha256 and promoted else None
+        found = withdrawal(platform, Month.parse(manifest.month), sha256) if sha256 and promoted else None
         if found is not None:
             return f"its champion was rolled back: {found}"
-    return None
-
-
-def _withdrawal(parts: Platform | Inputs, month: Month, sha256: object) -> str | None:
-    """Why the model of a content hash is not to be champion at the end of `month`; None when it may be."""
-    withdrawn = parts.shared("withdrawn versions", None, parts.registry.withdrawn)
-    if not withdrawn:
-        return None
-    versions = parts.registry.versions()
-    for version, (since, reason) in withdrawn.items():
-        if versions.get(version) == sha256 and since <= month:
-            return f"{reason} (version {version}, from {since} on)"
     return None
 
 
@@ -120,18 +109,22 @@ def _decide(inputs: Inputs, month: Month, model: WinModel, champion: dict[str, s
     failed = inputs.history(LEAKAGE_REPORT.name, month).filter(pl.col("verdict") == Verdict.FAILED)
     rows = origin.history.rows
     unseen, challenger = None, origin.report(month, settings.backtest_months).predictions
+    is_model = champion["champion_rung"] == MODEL
     if champion["champion_version"] is not None:
         since = Month.parse(str(champion["champion_month"]))
         loaded = inputs.registry.load(str(champion["champion_version"]), str(champion["champion_sha256"]))
         unseen = champion_predictions(loaded, rows, since, month)
-        challenger = origin.pooled(origin.test_months(month, since))
+        # Those that calibration is checked on, and those that the champion had not seen.
+        months = {*origin.test_months(month)[-settings.backtest_months :], *origin.test_months(month, since)}
+        challenger = origin.pooled(sorted(months))
     return decide(
         unseen,
         challenger,
         trained_on=model.contract,
         current=contract(),
         leakage_faults=faults_of(failed),
-        withdrawn=_withdrawal(inputs, month, model.sha256),
+        withdrawn=withdrawal(inputs, month, model.sha256),
+        champion_is_model=is_model,
         segments=rows,
         limits=GateLimits(
             margin=settings.promotion_margin,
@@ -308,7 +301,7 @@ def _champion_before(inputs: Inputs, month: Month) -> dict[str, str | None]:
         sha256 = previous["champion_sha256"]
         if sha256 is None:
             break
-        if _withdrawal(inputs, month, sha256) is None:
+        if withdrawal(inputs, month, sha256) is None:
             return {name: previous[name] for name in _CHAMPION}
     return dict.fromkeys(_CHAMPION)
 
@@ -351,7 +344,7 @@ def _log(
 def _candidate_runs(origin: RollingOrigin, month: Month, window: int) -> list[CandidateRun]:
     """How every candidate did over the backtest's months, and with which settings it was tuned."""
     from crm_assets.modelling.metrics import numbers_only
-    from crm_assets.modelling.tuned_candidate import settled
+    from crm_assets.modelling.tuned_candidate import settled, tuning_of
     from crm_assets.registry import CandidateRun
 
     months = origin.test_months(month)[-window:]
@@ -360,6 +353,7 @@ def _candidate_runs(origin: RollingOrigin, month: Month, window: int) -> list[Ca
             candidate.name,
             settled(candidate, month).parameters(),
             numbers_only(origin.figures(candidate.name, months).as_dict(), "backtest_"),
+            tuning_of(candidate, month),
         )
         for candidate in origin.candidates
     ]
@@ -372,4 +366,5 @@ def _point_aliases(inputs: Inputs, month: Month, row: dict[str, Any]) -> None:
     if row["champion_version"] is not None:
         inputs.registry.set_champion(row["champion_version"])
     version = row.get("model_version")
-    inputs.registry.set_challenger(version if version != row["champion_version"] else None)
+    beside = version != row["champion_version"] and withdrawal(inputs, month, row.get("model_sha256")) is None
+    inputs.registry.set_challenger(version if beside else None)

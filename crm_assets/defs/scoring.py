@@ -13,6 +13,7 @@ from crm_assets.calendar import Month
 from crm_assets.contracts import Column, Kind, Table
 from crm_assets.defs.inputs import Inputs
 from crm_assets.defs.monthly import HISTORY_MONTHS, Made, Needs, history_of, monthly_asset
+from crm_assets.defs.withdrawal import withdrawal
 from crm_assets.features.registry import CAUSES, FEATURE_TABLE
 from crm_assets.history.snapshots import SNAPSHOTS
 from crm_assets.history.wins import WINS, won_deals
@@ -201,6 +202,11 @@ def shadow_scores(inputs: Inputs, month: Month) -> Made:
     if version is None or version == decided["champion_version"] or scored.is_empty():
         status = "no challenger beside the champion" if version else "no model was trained"
         return Made(inputs.no_rows(SHADOW_SCORES), notes={"status": status})
+    rolled_back = withdrawal(inputs, month, decided["model_sha256"])
+    if rolled_back is not None:
+        return Made(
+            inputs.no_rows(SHADOW_SCORES), notes={"status": f"the month's model was rolled back: {rolled_back}"}
+        )
     model = inputs.registry.load(version, decided["model_sha256"])
     shadow, _ = scored_in_batches(model, inputs.frame(FEATURE_TABLE.name, month))
     rows = shadow.select(

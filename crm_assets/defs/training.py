@@ -58,13 +58,19 @@ def candidates_of(settings: Settings) -> list[Candidate]:
     boosted = {"iterations": settings.trees, "seed": settings.seed}
     given = {LIGHTGBM: boosted, CATBOOST: boosted}
 
+    made: dict[str, Candidate] = {}
+
     def recipe(name: str) -> Candidate:
-        if name == BLEND:
-            return blend_of(recipe(CURE_HAZARD), recipe(LIGHTGBM))
-        made = candidate_named(name, **given.get(name, {}))
+        # Each once: what a tuned one found in a fit is asked of the same object, also as a member of the blend.
+        if name not in made:
+            made[name] = blend_of(recipe(CURE_HAZARD), recipe(LIGHTGBM)) if name == BLEND else single(name)
+        return made[name]
+
+    def single(name: str) -> Candidate:
+        untuned = candidate_named(name, **given.get(name, {}))
         if settings.tuning_seconds == 0:
-            return made
-        return tuned(made, seconds=settings.tuning_seconds, trials=settings.tuning_trials, seed=settings.seed)
+            return untuned
+        return tuned(untuned, seconds=settings.tuning_seconds, trials=settings.tuning_trials, seed=settings.seed)
 
     return [recipe(name) for name in settings.candidate_names]
 

@@ -112,6 +112,6 @@ class AgeTable:
 
 
 def _age_bin(rows: pd.DataFrame) -> NDArray[np.int64]:
-    return np.searchsorted(
-        AGE_EDGES, rows["age_days"].to_numpy(dtype=np.float64, na_value=np.nan), side="right"
-    ).astype(np.int64)
+    age = rows["age_days"].to_numpy(dtype=np.float64, na_value=np.nan)
+    # An empty age has a bin of its own.
+    return np.where(np.isnan(age), -1, np.searchsorted(AGE_EDGES, age, side="right")).astype(np.int64)

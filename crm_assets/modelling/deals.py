@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from crm_assets.calendar import Month
 from crm_assets.contracts import WON
+from crm_assets.errors import QualityError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,8 +61,17 @@ class Deals:
         Args:
             rows: `DEAL_COLUMNS` of `history.snapshots.SNAPSHOTS`; rows without an engage date are left out.
             month: the snapshot month.
+
+        Raises QualityError when a deal has no agent, office or product.
         """
         engaged = rows.loc[rows["engage_date"].notna(), list(DEAL_COLUMNS)]
+        for name in ("sales_agent", "regional_office", "product"):
+            empty = int(engaged[name].isna().sum())
+            if empty:
+                raise QualityError(
+                    f"{empty} engaged opportunities of the snapshot of {month} have no {name}: an empty name would be "
+                    "learnt as one of its own; mend the snapshot"
+                )
         close = engaged["close_date"]
         coded = {
             name: np.unique(engaged[name].to_numpy(dtype=str), return_inverse=True)

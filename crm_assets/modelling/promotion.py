@@ -212,6 +212,7 @@ def decide(
     current: str,
     leakage_faults: Sequence[str] = (),
     withdrawn: str | None = None,
+    champion_is_model: bool = True,
     segments: pd.DataFrame | None = None,
     limits: GateLimits | None = None,
 ) -> PromotionDecision:
@@ -219,17 +220,18 @@ def decide(
 
     Without a champion it is compared with the win rate by quarter position, with one on the rows that both predicted
     without having seen their outcomes. The improvement of the Brier score decides when its interval is above the margin
-    or below 0; otherwise that of the average precision must be above the margin.
+    or below 0; otherwise that of the average precision must be above the margin, where the champion is a model: rates
+    hardly rank at all, so that to rank better than they do says nothing.
 
     Args:
         champion: from `champion_predictions`; None when there is no champion yet.
-        challenger: rolling-origin predictions (rows of `backtest.BACKTEST`): of the backtest's window when there is
-            no champion, of the champion's months when there is one. Calibration is checked on each of the newest of
-            their months.
+        challenger: rolling-origin predictions (rows of `backtest.BACKTEST`) of the backtest's window, and of the
+            champion's months. Calibration is checked on each of the newest of their months.
         trained_on: contract that the challenger was trained on.
         current: contract of the tables as they are.
         leakage_faults: what the leakage gate found wrong, in words.
         withdrawn: why this version was rolled back; None if it was not.
+        champion_is_model: whether the champion is no rung of the cold-start ladder.
         segments: `opportunity_id`, `snapshot_month` and the columns of SEGMENTS, for at least the challenger's rows.
         limits: defaults when None.
 
@@ -259,7 +261,8 @@ def decide(
         for name, interval in improvement.items():
             ends = {"": interval.estimate, "_low": interval.low, "_high": interval.high}
             figures |= {f"{name}_improvement{end}": value for end, value in ends.items()}
-        checks += _improved(improvement, figures, reference, limits.margin)
+        ranks = champion is not None and champion_is_model
+        checks += _improved(improvement, figures, reference, limits.margin, by_ranking=ranks)
         by_month = list(challenger.groupby(KEY[0]))[-limits.months :]
         checks += [_calibrated(str(month), rows, limits.calibration) for month, rows in by_month]
         if champion is not None:
@@ -287,8 +290,8 @@ def _comparison(common: pd.DataFrame, over: str, *, has_champion: bool) -> Check
     other = "champion" if has_champion else "win rate by quarter position"
     if common.empty:
         nothing = f"no month to backtest on, so nothing shows that it beats the {other}"
-        since = "no outcome has matured since the champion was trained"
-        return Check(_COMPARISON, False, since if has_champion else nothing)
+        unseen = "no month with known outcomes that both could predict without having seen it"
+        return Check(_COMPARISON, False, unseen if has_champion else nothing)
     if np.allclose(common["probability"], common[over], rtol=0, atol=_SAME):
         return Check(_COMPARISON, False, f"challenger and {other} predict the same")
     months = common["snapshot_month"]
@@ -297,7 +300,7 @@ def _comparison(common: pd.DataFrame, over: str, *, has_champion: bool) -> Check
 
 
 def _improved(
-    improvement: Mapping[str, Interval], figures: Mapping[str, Any], reference: str, margin: float
+    improvement: Mapping[str, Interval], figures: Mapping[str, Any], reference: str, margin: float, *, by_ranking: bool
 ) -> tuple[Check, Check]:
     brier, precision = improvement["brier"], improvement["average_precision"]
     other = {"champion": "the champion", "base_rate": "the win rate by quarter position"}[reference]
@@ -306,8 +309,7 @@ def _improved(
     scores = f"Brier score {figures['challenger_brier']:.4f} against {figures[f'{reference}_brier']:.4f} of {other}: "
     ranked = f"average precision against {other}: improvement {_told(precision, margin)}"
     ranks_better = None
-    if better is None and reference == "base_rate":
-        # A win rate ranks hardly at all, so that to rank better than it says nothing.
+    if better is None and not by_ranking:
         better = False
     elif better is None:
         ranks_better = precision.above(margin)

@@ -259,7 +259,9 @@ def _cohort(row: Mapping[Any, Any], typical: Typical, part: float) -> str:
     if share is None:
         return f"engaged in {office} when it was"
     told = f"of the deals engaged in {office} at the time {_percent(share)} are still open"
-    return told if usual is None else f"{told} ({_percent(usual)} is usual at this age)"
+    if usual is None or (usual - share) * part < 0:
+        return told
+    return f"{told} ({_percent(usual)} is usual at this age)"
 
 
 def _product(row: Mapping[Any, Any], typical: Typical, part: float) -> str:

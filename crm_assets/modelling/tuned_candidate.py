@@ -50,6 +50,13 @@ def tuned(candidate: Candidate, *, seconds: float, trials: int, seed: int) -> Tu
     return TunedCandidate(cast(Tunable, candidate), TuningLimits(seconds=seconds, trials=trials, seed=seed))
 
 
+def tuning_of(candidate: Candidate, month: Month) -> dict[str, Any] | None:
+    """What was tried for the fit of `month`, as JSON types; None when the candidate was not tuned for it."""
+    if not isinstance(candidate, TunedCandidate) or month not in candidate.found:
+        return None
+    return candidate.found[month].as_dict()
+
+
 def settled(candidate: Candidate, month: Month) -> Candidate:
     """The candidate with the settings that were found for the fit of `month`; itself when it is not tuned."""
     if isinstance(candidate, TunedCandidate):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -127,6 +127,16 @@ class Tuned:
     objective: Objective
     chosen: Trial | None = None
     reason: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """What was tried and chosen, as JSON types."""
+        return {
+            "objective": self.objective,
+            "months": [str(month) for month in self.months],
+            "chosen": None if self.chosen is None else self.chosen.number,
+            "reason": self.reason,
+            "trials": [asdict(trial) for trial in self.trials],
+        }
 
 
 def tune(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import io
+import json
 import os
 import sqlite3
 import tempfile
@@ -18,7 +19,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from crm_assets.calendar import Month
@@ -74,11 +75,13 @@ class CandidateRun:
         name: of the candidate.
         parameters: name -> value.
         metrics: name -> value over the test months; None values are left out.
+        tuning: what was tried to find the parameters, kept as `tuning.json`; None when they were given.
     """
 
     name: str
     parameters: Mapping[str, object]
     metrics: Mapping[str, float | None]
+    tuning: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -360,6 +363,10 @@ class Registry:
                 tags={MLFLOW_PARENT_RUN_ID: run_id, MONTH_TAG: str(month), "candidate": candidate.name},
             ).info.run_id
             self._log_run(child, candidate.parameters, candidate.metrics, {})
+            if candidate.tuning is not None:
+                with tempfile.TemporaryDirectory() as folder:
+                    Path(folder, "tuning.json").write_text(json.dumps(candidate.tuning, indent=2), encoding="utf-8")
+                    self._client.log_artifacts(child, folder)
             self._client.set_terminated(child, "FINISHED")
 
     def _register(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -98,7 +100,7 @@ def test_a_version_that_was_withdrawn_is_champion_no_more(copied: Settings) -> N
 
 
 @pytest.mark.parametrize("candidates", ["lightgbm"])
-def test_tuning_is_told_below_the_run_of_the_month(copied: Settings, candidates: str) -> None:
+def test_tuning_is_told_below_the_run_of_the_month(copied: Settings, candidates: str, tmp_path: Path) -> None:
     """A run with what was found for each candidate, below one with what the search was allowed."""
     last = Month(2017, 6)
     result = run(copied, candidates, last, last, tuning_seconds=0.4, tuning_trials=3)
@@ -118,4 +120,7 @@ def test_tuning_is_told_below_the_run_of_the_month(copied: Settings, candidates:
     (child,) = client.search_runs([experiment.experiment_id], f"tags.`mlflow.parentRunId` = '{version.run_id}'")
     assert child.data.tags["candidate"] == candidates
     assert {"iterations", "leaves", "learning_rate"} <= set(child.data.params)
+    tuning = json.loads(Path(client.download_artifacts(child.info.run_id, "tuning.json", str(tmp_path))).read_text())
+    assert tuning["trials"][0]["number"] == 0
+    assert len(tuning["trials"]) <= 3
     assert child.data.metrics["backtest_brier"] == pytest.approx(row["brier"])

@@ -12,6 +12,7 @@ from crm_assets.registry import Registry
 from crm_assets.rollback import roll_back
 from crm_assets.run import run_months
 from crm_assets.settings import Settings, load_settings
+from crm_assets_tests.graph.conftest import cut
 
 REASON = "it was trained on prices of another currency"
 
@@ -51,6 +52,7 @@ def test_the_newest_month_is_scored_by_the_champion_before(copied: Settings) -> 
     }
     assert pl.read_parquet(lake.table_path("scores", last))["model_version"].unique().to_list() == [former]
     assert {month: Path(lake.table_path("scores", month)).read_bytes() for month in earlier} == earlier
+    assert pl.read_parquet(lake.table_path("shadow_scores", last)).is_empty(), "of a withdrawn model nothing is of use"
     champion = registry.champion()
     assert champion is not None
     assert champion.version == former
@@ -76,6 +78,17 @@ def test_back_on_the_ladder_its_table_is_counted_anew(copied: Settings) -> None:
     done = roll_back(copied, REASON, first, show_progress=False)
     assert done.champion["champion_rung"] == "age_table"
     assert done.champion["champion_month"] == str(done.month)
+
+
+def test_a_rung_of_the_ladder_is_not_taken_back(copied: Settings) -> None:
+    """It would be counted again from the same deals."""
+    run_months(copied, None, force=False, show_progress=False)
+    first = next(iter(champions(copied)))
+    assert rung(copied, first) != "model"
+    cut(copied, first)
+    with pytest.raises(SettingsError, match=f"the champion of {first} is no model but the win rate"):
+        roll_back(copied, REASON, None, show_progress=False)
+    assert Registry(copied.tracking_uri, copied.model_name).withdrawn() == {}
 
 
 @pytest.mark.parametrize("version", ["99", "champion", ""])

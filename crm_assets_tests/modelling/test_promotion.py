@@ -309,6 +309,36 @@ def test_the_first_champion_is_not_chosen_for_its_ranking() -> None:
     assert check_of(decision, "average precision").passed is None
 
 
+def test_a_rung_that_is_champion_is_not_beaten_by_ranking() -> None:
+    """What is better than a table of rates by its ranking alone would be promoted over any."""
+    book = Book()
+    # Overconfident, so that its Brier score is about that of the rate itself.
+    loud = _share(np.log(book.truth / (1 - book.truth)) * 6)
+    loud = np.clip(loud * book.truth.mean() / loud.mean(), 0, 1)
+    rate = np.full(2 * DEALS, book.truth.mean())
+    over_model = gate(book, rate, loud)
+    assert check_of(over_model, "brier").passed is None
+    assert check_of(over_model, "average precision").passed
+    over_rung = gate(book, rate, loud, champion_is_model=False)
+    assert check_of(over_rung, "brier").passed is False
+    assert not over_rung.promoted
+
+
+def test_calibration_is_checked_in_months_before_the_champions_as_well() -> None:
+    book = Book()
+    off = np.where(book.rows["snapshot_month"] == MONTHS[0], np.clip(book.truth + 0.15, 0, 1), book.truth)
+    before = book.champion(book.noisy(1.5))
+    decision = decide(
+        before[before["snapshot_month"] == MONTHS[-1]],
+        book.challenger(np.asarray(off)),
+        trained_on="c1",
+        current="c1",
+        segments=book.segments,
+        limits=QUICK,
+    )
+    assert [name for name in failed(decision) if name.startswith("calibration")] == [f"calibration {MONTHS[0]}"]
+
+
 def test_without_a_backtest_there_is_no_first_champion() -> None:
     decision = decide(None, predictions([], []), trained_on="c", current="c")
     assert failed(decision) == ["comparison"]
@@ -331,7 +361,7 @@ def test_without_common_rows_the_champion_stays() -> None:
     for challenger in (predictions([], []), predictions([0.9, 0.1], [1, 0], month="2017-04")):
         decision = decide(before, challenger, trained_on="c", current="c")
         assert failed(decision) == ["comparison"]
-        assert decision.reasons == ("no outcome has matured since the champion was trained",)
+        assert decision.reasons == ("no month with known outcomes that both could predict without having seen it",)
         assert decision.figures["champion_brier"] is None
 
 

@@ -251,13 +251,15 @@ ROW: dict[str, Any] = {
     ],
 )
 def test_phrases(subject: Subject, change: dict[str, Any], typical: Typical, expected: str) -> None:
-    against = {Subject.AGENT}
+    against = {Subject.AGENT, Subject.COHORT}
     assert phrase(subject, {**ROW, **change}, typical, -0.1 if subject in against else 0.1) == expected
 
 
 def test_a_comparison_that_speaks_for_the_other_direction_is_left_out() -> None:
     """Of an agent who leaves more open than is usual, or a month in which less is won, while the score is higher."""
     assert phrase(Subject.AGENT, ROW, TYPICAL, 0.1) == "sold by Ann"
+    assert "is usual" in phrase(Subject.COHORT, ROW, TYPICAL, -0.1)
+    assert "is usual" not in phrase(Subject.COHORT, ROW, TYPICAL, 0.1)
     rates = TYPICAL.win_rate_before
     for at, month in ((1, "2017-06-30"), (2, "2017-07-31"), (3, "2017-08-31")):
         mean = np.mean(list(rates.values()))
