@@ -33,11 +33,12 @@ def audit(settings: Settings, wanted: list[Month] | None, progress: Callable[[Mo
         raise SourceError(f"{source.url} has no month: check CRM_SOURCE_URL or --source")
     months = month_range(held[0], held[-1]) if wanted is None else wanted
     findings = history_findings(
-        [world_of(source, settings, month) for month in months],
+        [world_of(source, settings, month) for month in month_range(min(held[0], months[0]), months[-1])],
         lambda history: training_over(settings, history),
         features=probed_columns(),
         seed=settings.seed,
         understood=settings.understood,
+        probed=months,
         progress=progress,
     )
     return report(findings, str(months[-1]))

@@ -33,6 +33,7 @@ def history_findings(
     seed: int,
     rebuild: Rebuild = rebuilt,
     understood: Collection[str] = (),
+    probed: Collection[Month] | None = None,
     progress: Callable[[Month], None] = lambda month: None,
 ) -> Iterator[Finding]:
     """Probe the features and the training of every month.
@@ -44,21 +45,24 @@ def history_findings(
         seed: of the other worlds.
         rebuild: makes a month's tables.
         understood: features that people have looked into and found honest.
-        progress: told each month before it is probed.
+        probed: months to probe, all when None; those before them are what their models learn from.
+        progress: told each month before it is made.
     """
     made: list[Rebuilt] = []
     matured: list[pl.DataFrame] = []
     for world in worlds:
         progress(world.month)
         made.append(rebuild(world))
-        yield from feature_findings(world, seed=seed, rebuild=rebuild)
+        if probed is None or world.month in probed:
+            yield from feature_findings(world, seed=seed, rebuild=rebuild)
         if len(made) > 1:
             matured.append(matured_outcomes(made[-2], made[-1]))
+        if len(made) > 1 and (probed is None or world.month.previous in probed):
             yield from outcome_findings(made[-2].features, made[-2].closings, matured[-1], understood=understood)
     history = history_of(made, matured)
     training, told = train(history), pl.concat(matured) if matured else pl.DataFrame(schema=OUTCOMES.polars_schema())
     matured_rows = told.to_pandas()
-    for world in worlds:
+    for world in [world for world in worlds if probed is None or world.month in probed]:
         yield from training_findings(training, train, history, matured_rows, world.month, features=features, seed=seed)
     last = worlds[-1].month
     if training.too_little(last):

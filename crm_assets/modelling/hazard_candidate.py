@@ -132,38 +132,33 @@ class FittedHazard:
         """
         return self._over_months(frame, lambda as_of: Month.of(as_of).next.days)
 
-    def close_month(self, frame: pd.DataFrame) -> list[str | None]:
+    def close_month(self, frame: pd.DataFrame, first: int = 1) -> list[str | None]:
         """For each row the month, YYYY-MM, by whose end half of such deals have closed that ever do.
 
-        None where the deal was more likely than not abandoned, or half have not closed within 24 months.
+        None where half have not closed within 24 months. Months before the `first` after the row's are not considered.
         """
         import pandas as pd
 
+        _require_features(frame)
         found = pd.Series(None, index=range(len(frame)), dtype=object)
         if not len(frame):
             return []
-        abandoned = self.fates(frame).abandoned
         month_ends = pd.Series(_dates(frame["as_of"])).to_numpy()
         for as_of in np.unique(month_ends):
-            rows = np.flatnonzero((month_ends == as_of) & (abandoned < 0.5))
+            rows = np.flatnonzero(month_ends == as_of)
             month = Month.of(as_of.astype("datetime64[D]").item())
-            for ahead in range(1, LONGEST_MONTHS + 1):
+            for ahead in range(first, LONGEST_MONTHS + 1):
                 if not len(rows):
                     break
                 days = (month.shift(ahead).end - month.end).days
                 fates = self._over_months(frame.iloc[rows], lambda _, days=days: days)
-                due = fates.closes / (1 - fates.abandoned) >= 0.5
+                due = fates.closes >= 0.5 * (1 - fates.abandoned)
                 found.iloc[rows[due]] = str(month.shift(ahead))
                 rows = rows[~due]
         return [value if isinstance(value, str) else None for value in found]
 
     def _over_months(self, frame: pd.DataFrame, ahead: Any) -> Fates:
-        missing = [name for name in HAZARD_FEATURES if name not in frame.columns]
-        if missing:
-            raise FeatureMismatchError(
-                f"the frame lacks the feature columns {', '.join(missing)}: rebuild the features, or train a model on "
-                "those that are there"
-            )
+        _require_features(frame)
         out = Fates(np.empty(len(frame)), np.empty(len(frame)), np.empty(len(frame)))
         if not len(frame):
             return out
@@ -244,6 +239,15 @@ def _fates(model: CureHazard, deals: Deals, days: int) -> Fates:
         product=deals.product,
         names=Names(deals.agents, names, deals.products),
     )
+
+
+def _require_features(frame: pd.DataFrame) -> None:
+    missing = [name for name in HAZARD_FEATURES if name not in frame.columns]
+    if missing:
+        raise FeatureMismatchError(
+            f"the frame lacks the feature columns {', '.join(missing)}: rebuild the features, or train a model on "
+            "those that are there"
+        )
 
 
 def _dates(column: pd.Series[Any]) -> NDArray[np.datetime64]:

@@ -292,10 +292,12 @@ def _comparison(common: pd.DataFrame, over: str, *, has_champion: bool) -> Check
         nothing = f"no month to backtest on, so nothing shows that it beats the {other}"
         unseen = "no month with known outcomes that both could predict without having seen it"
         return Check(_COMPARISON, False, unseen if has_champion else nothing)
-    if np.allclose(common["probability"], common[over], rtol=0, atol=_SAME):
-        return Check(_COMPARISON, False, f"challenger and {other} predict the same")
     months = common["snapshot_month"]
-    extent = f"compared with the {other} on {len(common)} rows of {months.min()} to {months.max()}"
+    over_months = str(months.min()) if months.nunique() == 1 else f"{months.min()} to {months.max()}"
+    if np.allclose(common["probability"], common[over], rtol=0, atol=_SAME):
+        told = f"challenger and {other} predict the same in {over_months}: wait for another month to mature"
+        return Check(_COMPARISON, False, told)
+    extent = f"compared with the {other} on {len(common)} rows of {over_months}"
     return Check(_COMPARISON, True, extent if has_champion else f"no champion yet; {extent}")
 
 

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from crm_assets.calendar import Month
 from crm_assets.errors import CrmAssetsError
 from crm_assets.modelling.candidate import Fitted, Known
 from crm_assets.modelling.candidates import fitted_from_dict
@@ -109,7 +110,9 @@ class WinModel:
 
         Returns:
             Frame with `probability_lost`, of being lost by the end of the next month; `probability_abandoned`, of never
-            closing; and `expected_close_month`, see `FittedHazard.close_month`. All empty on the rungs below a model.
+            closing; and `expected_close_month`, YYYY-MM, by whose end half of such deals have closed that ever do.
+            It is empty where the deal was more likely than not abandoned, or half have not closed within 24 months.
+            All empty on the rungs below a model.
 
         Losses stand to wins, and the abandoned to all that do not close, as in the cure-hazard model, so that the
         probabilities of winning, of losing and of being abandoned are together at most 1.
@@ -126,9 +129,13 @@ class WinModel:
         lost = np.minimum(won * (1 - fates.win_share) / fates.win_share, 1 - won)
         # Capped because rounding may carry a share of all that does not close above 1.
         abandoned = (1 - won - lost) * np.minimum(fates.abandoned / np.maximum(1 - fates.closes, _LEAST), 1)
-        months = [
-            None if p >= _EVEN else month for p, month in zip(abandoned, self.hazard.close_month(frame), strict=True)
-        ]
+        closes = abandoned < _EVEN
+        # As the probabilities beside it say: the next month where half close in it, else a later one.
+        soon = closes & (won + lost >= _EVEN * (1 - abandoned))
+        later = np.flatnonzero(closes & ~soon)
+        months = np.full(len(frame), None, dtype=object)
+        months[soon] = _months_after(frame["as_of"])[soon]
+        months[later] = self.hazard.close_month(frame.iloc[later], first=2)
         return pd.DataFrame(
             {
                 "probability_lost": lost,
@@ -191,3 +198,9 @@ class WinModel:
             )
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise CrmAssetsError(f"{path} is a damaged win model ({error!r}): train and save it anew") from error
+
+
+def _months_after(as_of: pd.Series[Any]) -> NDArray[np.object_]:
+    """The month after each date, YYYY-MM, (n,)."""
+    days, at = np.unique(np.asarray(as_of, dtype="datetime64[D]"), return_inverse=True)
+    return np.array([str(Month.of(day.item()).next) for day in days], dtype=object)[at]

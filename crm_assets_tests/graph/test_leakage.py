@@ -201,6 +201,10 @@ def test_the_command_probes_a_source_and_stores_nothing(command: Command) -> Non
     as_json = json.loads(command("leakage", "--source", "late", "--months", "2017-01:2017-02", "--json").stdout)
     assert as_json["passed"]
     assert {row["verdict"] for row in as_json["probes"]} <= {"passed", "not run"}
+    # What a later month's model learns from are all months before it, whichever are probed.
+    later = json.loads(command("leakage", "--source", "late", "--months", "2017-05", "--json").stdout)["probes"]
+    assert {row["examined_month"] for row in later} == {"2017-05"}
+    assert {row["verdict"] for row in later if row["probe"] == "training cut-off"} == {"passed"}
 
 
 def test_the_command_fails_on_a_leak(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

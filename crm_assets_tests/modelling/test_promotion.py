@@ -29,6 +29,7 @@ from crm_assets_tests.modelling.book_rows import book_rows
 
 MONTHS = ("2017-05", "2017-06", "2017-07")
 DEALS = 1200
+EVERY = f"{MONTHS[0]} to {MONTHS[-1]}"
 QUICK = GateLimits(resamples=200)
 
 
@@ -350,10 +351,14 @@ def test_without_a_backtest_there_is_no_first_champion() -> None:
 def test_identical_predictions_keep_the_champion() -> None:
     book = Book()
     decision = gate(book, book.truth, book.truth + 1e-15)
-    assert decision.reasons == ("challenger and champion predict the same",)
+    assert decision.reasons == (
+        f"challenger and champion predict the same in {EVERY}: wait for another month to mature",
+    )
     assert failed(decision) == ["comparison"]
     same = gate(book, None, np.full(2 * DEALS, book.truth.mean()))
-    assert same.reasons == ("challenger and win rate by quarter position predict the same",)
+    assert same.reasons == (
+        f"challenger and win rate by quarter position predict the same in {EVERY}: wait for another month to mature",
+    )
 
 
 def test_without_common_rows_the_champion_stays() -> None:

@@ -159,7 +159,10 @@ def test_fates_are_probabilities_that_fit_together(model: WinModel, book: pd.Dat
         assert (months > "2017-08").all()
         assert (months == months.map(lambda text: str(Month.parse(text)))).all()
         # A deal that was likely abandoned is not expected to close.
-        assert fates.loc[fates["probability_abandoned"] >= 0.5, "expected_close_month"].isna().all()
+        assert fates.loc[abandoned >= 0.5, "expected_close_month"].isna().all()
+        # One that closes in the next month with even odds, if it ever does, is expected to close then, and no other.
+        soon = (abandoned < 0.5) & (won + lost >= 0.5 * (1 - abandoned))
+        assert (fates["expected_close_month"] == "2017-09").tolist() == soon.tolist()
     assert model.fates(book)["expected_close_month"].notna().any()
 
 
