@@ -57,9 +57,11 @@ docs: $(SETUP) ## Write the pages that are made from the code
 bench: $(SETUP) ## Measure speed and memory; figures to bench/
 	@$(BIN)/python -m crm_assets_tests.benchmarks
 
-bench-model: $(SETUP) ## Measure how good and how quick the model is; CRM_REAL_DATA names a real export
+bench-model: $(SETUP) ## Measure model, forecast and gate, and speed; CRM_REAL_DATA names a real export
 	@$(BIN)/python -m crm_assets_tests.benchmarks speed
 	@$(BIN)/python -m crm_assets_tests.benchmarks quality
+	@$(BIN)/python -m crm_assets_tests.benchmarks forecast
+	@$(BIN)/python -m crm_assets_tests.benchmarks gate
 
 lock: $(SETUP) ## Resolve the dependencies anew
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra all --group dev --generate-hashes \
