@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 import numpy as np
@@ -16,7 +17,9 @@ from rich.table import Table
 
 from crm_assets.backtesting import history_in_memory
 from crm_assets.calendar import Month, parse_months
-from crm_assets.defs.training import training_over
+from crm_assets.defs.training import candidates_of, training_over
+from crm_assets.features.registry import CATEGORICAL, FEATURE_NAMES
+from crm_assets.modelling.backtest import RollingOrigin
 from crm_assets.modelling.metrics import (
     area_under_curve,
     brier_score,
@@ -32,7 +35,8 @@ from crm_assets_tests.benchmarks.process import ROOT
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from crm_assets.modelling.backtest import RollingOrigin
+    from crm_assets.modelling.candidate import TrainingHistory
+    from crm_assets.modelling.recipe import FeatureRecipe
 
 RESULTS = ROOT / "bench" / "model_quality.json"
 UNSEEN_SEEDS = (901, 902, 903, 904, 905)
@@ -40,6 +44,8 @@ UNSEEN_SEEDS = (901, 902, 903, 904, 905)
 MONTHS = "2017-06:2017-11"
 AIM_GAIN, AIM_CALIBRATION = 0.95, 0.02
 CANDIDATES = "blend,cure_hazard,lightgbm,catboost,random_forest,logistic"
+TREES = "lightgbm,catboost"
+TUNED = "lightgbm,cure_hazard"
 DEFAULT = "as chosen by default"
 
 
@@ -89,12 +95,16 @@ def _mean_auc(won: list[NDArray[Any]], predicted: list[NDArray[Any]]) -> float:
     return mean_defined(area_under_curve(*pair) for pair in zip(won, predicted, strict=True)) or 0.5
 
 
-def judged(source: str, months: list[Month], truth: dict[Month, dict[str, float]] | None) -> dict[str, Judged]:
-    """Every candidate, the default choice among them and the references over the months of a source."""
+def _given(source: str) -> tuple[Settings, TrainingHistory]:
     settings = Settings(source_url=source, _env_file=None)  # type: ignore[call-arg]  # pydantic-settings' own argument
-    history = history_in_memory(settings, lambda month: None)
-    default = training_over(settings, history)
-    origin = training_over(settings.model_copy(update={"candidates": CANDIDATES}), history)
+    return settings, history_in_memory(settings, lambda month: None)
+
+
+def judged(
+    default: RollingOrigin, settings: Settings, months: list[Month], truth: dict[Month, dict[str, float]] | None
+) -> dict[str, Judged]:
+    """Every candidate, the default choice among them and the references over the months of a source."""
+    origin = training_over(settings.model_copy(update={"candidates": CANDIDATES}), default.history)
     books = [default.predictions(month) for month in months]
     won = [book["won"].to_numpy() for book in books]
     base, age = (
@@ -125,6 +135,56 @@ def _predicted(origin: RollingOrigin, name: str, months: list[Month]) -> list[ND
     return found
 
 
+def by_month(default: RollingOrigin, months: list[Month]) -> list[dict[str, Any]]:
+    """The default choice and both references, month by month."""
+    found = []
+    for month in months:
+        book = default.predictions(month)
+        won, predicted = book["won"].to_numpy(), book["probability"].to_numpy()
+        found.append(
+            {
+                "book": str(month),
+                "model": default.chosen(month),
+                "rows": len(book),
+                "wins": int(won.sum()),
+                "expected": float(predicted.sum()),
+                "auc": area_under_curve(won, predicted),
+                "brier": brier_score(won, predicted),
+                "age_table_brier": brier_score(won, book["age_table_probability"]),
+                "base_rate_brier": brier_score(won, book["base_rate_probability"]),
+            }
+        )
+    return found
+
+
+def with_all_features(settings: Settings, history: TrainingHistory, months: list[Month]) -> dict[str, dict[str, float]]:
+    """The boosted trees on every feature there is."""
+    few = cast("list[FeatureRecipe]", candidates_of(settings.model_copy(update={"candidates": TREES})))
+    recipes = [replace(recipe, features=FEATURE_NAMES, categorical=CATEGORICAL) for recipe in few]
+    origin = RollingOrigin(history, cast("Any", recipes), min_wins=settings.min_training_wins)
+    figures = {recipe.name: origin.figures(recipe.name, months) for recipe in recipes}
+    return {
+        f"{name}, {len(FEATURE_NAMES)} features": {"brier": of.brier or 0.0, "auc": of.auc or 0.0}
+        for name, of in figures.items()
+    }
+
+
+def with_tuning(
+    settings: Settings, history: TrainingHistory, months: list[Month], seconds: float, trials: int
+) -> dict[str, dict[str, float]]:
+    """Brier scores of two candidates, and of the choice between them, untuned and tuned, with processor seconds."""
+    found = {}
+    for name, limit in (("untuned", 0.0), ("tuned", seconds)):
+        began = time.process_time()
+        limits = {"candidates": TUNED, "tuning_seconds": limit, "tuning_trials": trials}
+        origin = training_over(settings.model_copy(update=limits), history)
+        chosen = origin.pooled(months)
+        figures = {of.name: origin.figures(of.name, months).brier or 0.0 for of in origin.candidates}
+        figures["as chosen"] = brier_score(chosen["won"], chosen["probability"]) or 0.0
+        found[name] = {**figures, "processor_seconds": time.process_time() - began}
+    return found
+
+
 def _truth(seed: int, months: list[Month]) -> dict[Month, dict[str, float]]:
     simulation = simulate(SimulationConfig(seed=seed))
     return {
@@ -136,13 +196,19 @@ def _truth(seed: int, months: list[Month]) -> dict[Month, dict[str, float]]:
 @click.option("--source", help="A real export; CRM_REAL_DATA by default.")
 @click.option("--months", default=MONTHS, show_default=True, help="Snapshot months to predict.")
 @click.option("--seeds", default=",".join(map(str, UNSEEN_SEEDS)), show_default=True)
-def quality(source: str | None, months: str, seeds: str) -> None:
+@click.option("--tuning-seconds", default=0.0, help="Also tune two candidates for so long in each fit; 0 does not.")
+@click.option("--tuning-trials", default=20, show_default=True, help="Most settings that are tried in a fit.")
+def quality(source: str | None, months: str, seeds: str, tuning_seconds: float, tuning_trials: int) -> None:
     """How good the model is on unseen simulated businesses and on a real export."""
     console, test = Console(width=150), parse_months(months)
     told: dict[str, Any] = {"measured_at": datetime.now(UTC).isoformat(timespec="seconds"), "months": months}
-    by_seed = {}
+    by_seed: dict[int, dict[str, Judged]] = {}
+    tuning: dict[str, dict[str, dict[str, float]]] = {}
     for seed in [int(text) for text in seeds.split(",")]:
-        by_seed[seed] = judged(SimulationConfig(seed=seed).url(), test, _truth(seed, test))
+        settings, history = _given(SimulationConfig(seed=seed).url())
+        by_seed[seed] = judged(training_over(settings, history), settings, test, _truth(seed, test))
+        if tuning_seconds and not tuning:
+            tuning[f"seed {seed}"] = with_tuning(settings, history, test, tuning_seconds, tuning_trials)
         console.print(f"seed {seed}: {_line(by_seed[seed][DEFAULT].figures)}", highlight=False)
     told["simulated"] = {seed: {name: found.figures for name, found in of.items()} for seed, of in by_seed.items()}
     means = {
@@ -155,9 +221,22 @@ def quality(source: str | None, months: str, seeds: str) -> None:
     _aim(console, max(gaps) <= AIM_CALIBRATION, f"calibration to the truth at most {AIM_CALIBRATION} on each", gaps)
     export = source or os.environ.get("CRM_REAL_DATA")
     if export:
-        found = judged(export, test, None)
+        settings, history = _given(export)
+        default = training_over(settings, history)
+        found = judged(default, settings, test, None)
         told["export"] = {name: of.figures for name, of in found.items()}
         _print(console, f"The export {Path(export).name}", told["export"])
+        told["export_months"] = by_month(default, test)
+        by_book = {f"{of['book']} {of['model']}": of for of in told["export_months"]}
+        numbers = {book: {k: v for k, v in of.items() if k not in ("book", "model")} for book, of in by_book.items()}
+        _print(console, f"{Path(export).name}, {DEFAULT}, month by month", numbers)
+        told["export_all_features"] = with_all_features(settings, history, test)
+        _print(console, f"{Path(export).name}, trees on all features", told["export_all_features"])
+        if tuning_seconds:
+            tuning["export"] = with_tuning(settings, history, test, tuning_seconds, tuning_trials)
+    for name, tuned in tuning.items():
+        _print(console, f"Brier scores with at most {tuning_seconds:g} s and {tuning_trials} trials: {name}", tuned)
+    told["tuning"] = tuning
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(told, indent=2) + "\n")
     console.print(f"Figures: {RESULTS}")
@@ -183,5 +262,11 @@ def _print(console: Console, title: str, rows: dict[str, dict[str, float]]) -> N
     for name in names:
         table.add_column(name.replace("_", " "), justify="right")
     for model, figures in rows.items():
-        table.add_row(model, *(f"{figures[name]:.4f}" for name in names))
+        table.add_row(model, *(_number(figures[name]) for name in names))
     console.print(table)
+
+
+def _number(value: float) -> str:
+    return (
+        f"{value:,.1f}" if abs(value) > 2 and value % 1 else f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
+    )
