@@ -401,12 +401,38 @@ def simulate(
         click.echo(f"Score them: {taken}crm-assets run --source {out}")
 
 
+@main.command("alert-test", epilog=f"Example: crm-assets alert-test{EXIT_CODES}")
+@_JSON
+@_verb
+def alert_test(as_json: bool) -> None:
+    """Send a test message to each URL of CRM_ALERT_URLS, and say which of them took it."""
+    from datetime import UTC, datetime
+
+    from crm_assets.alerts.sending import open_targets, trial_message
+    from crm_assets.settings import load_settings
+
+    settings = load_settings()
+    targets = open_targets(settings)
+    if not targets:
+        raise SettingsError("CRM_ALERT_URLS is not set: name whom to tell (docs/alerts.md)")
+    tried = []
+    for target in targets:
+        reason = target.send(trial_message(target.name, datetime.now(UTC), settings.dagster_url))
+        tried.append({"target": target.name, "sent": reason is None, "reason": reason})
+        if not as_json:
+            click.echo(f"{'failed' if reason else 'sent':8}{target.name}{f': {reason}' if reason else ''}")
+    if as_json:
+        click.echo(json.dumps({"ok": all(found["sent"] for found in tried), "targets": tried}))
+    if not all(found["sent"] for found in tried):
+        sys.exit(CrmAssetsError.exit_code)
+
+
 @main.command(epilog=f"Example: crm-assets doctor --source s3://exports/crm{EXIT_CODES}")
 @_SOURCE
 @_JSON
 @_verb
 def doctor(source: str | None, as_json: bool) -> None:
-    """Check settings, source, lake and model registry; say what is wrong and how to mend it."""
+    """Check settings, source, lake, model registry and alerts; say what is wrong and how to mend it."""
     from crm_assets.doctor import diagnose
 
     findings = diagnose(source)

@@ -7,6 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from crm_assets.alerts.sending import open_targets
 from crm_assets.errors import CrmAssetsError
 from crm_assets.run import dagster_home
 from crm_assets.settings import Settings, load_settings
@@ -17,6 +18,8 @@ def main() -> None:
     """Replace this process by Dagster's; further arguments go to it, for example `--port 3001`."""
     try:
         settings = load_settings()
+        # A wrong URL shows now, and not when there is something to tell.
+        open_targets(settings)
         months = _months(settings)
         home = str(dagster_home(settings))
     except CrmAssetsError as error:

@@ -1,4 +1,4 @@
-"""Checks of a deployment: settings, source, lake and model registry, each with the remedy when it fails."""
+"""Checks of a deployment: settings, source, lake, model registry and alerts, each with the remedy when it fails."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Finding:
     """What was found of one part.
 
     Attributes:
-        what: settings, source, lake or registry.
+        what: settings, source, lake, registry or alerts.
         text: what is there, or what is wrong and how to mend it.
         error: the fault; None when there is none.
     """
@@ -40,7 +40,7 @@ def diagnose(source: str | None = None) -> list[Finding]:
     except CrmAssetsError as error:
         return [Finding("settings", str(error), error)]
     findings = [Finding("settings", f"source {settings.source_url}, lake {settings.dataset_url}")]
-    for what, look in (("source", _source), ("lake", _lake), ("registry", _registry)):
+    for what, look in (("source", _source), ("lake", _lake), ("registry", _registry), ("alerts", _alerts)):
         findings.append(_found(what, look, settings))
     return findings
 
@@ -106,6 +106,16 @@ def _registry(settings: Settings) -> str:
             "again what is lost"
         )
     return f"{registry.tracking_uri}: champion is {found}"
+
+
+def _alerts(settings: Settings) -> str:
+    from crm_assets.alerts.sending import open_targets
+
+    targets = open_targets(settings)
+    if not targets:
+        return "nobody is told: CRM_ALERT_URLS is not set"
+    names = ", ".join(target.name for target in targets)
+    return f"{names} from {settings.alert_level} on; crm-assets alert-test tries whether they arrive"
 
 
 def _champion_of_lake(settings: Settings) -> tuple[str, str] | None:

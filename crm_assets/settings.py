@@ -11,7 +11,15 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from crm_assets.calendar import Month
@@ -20,6 +28,11 @@ from crm_assets.errors import SettingsError
 PREFIX = "CRM_"
 TESTS_ONLY = frozenset({"CRM_REAL_DATA"})
 """Variables with the prefix that the tests read and the platform does not."""
+
+SECRETS = frozenset({"CRM_ALERT_URLS"})
+"""Settings whose value no message shows."""
+
+_ALERT_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 
 CANDIDATE_NAMES = ("blend", "cure_hazard", "lightgbm", "catboost", "random_forest", "logistic")
 """The candidate models, whose definitions are not imported here; they are in `modelling.candidates`."""
@@ -141,8 +154,20 @@ class Settings(BaseSettings):
     tuning_trials: int = Field(30, ge=1, description="Most settings that are tried in tuning a candidate.")
     trees: int = Field(300, ge=10, description="Trees of the boosted candidates.")
     seed: int = Field(7, ge=0, description="Seed of training and of every sample.")
+    alert_urls: SecretStr | None = Field(
+        None,
+        description="Whom to alert: Apprise URLs, with spaces or commas in between, such as `mailto://...` or "
+        "`slack://...`. They hold secrets and are never shown. Nobody is alerted unless it is set.",
+    )
+    alert_level: Literal["info", "warning", "error"] = Field("info", description="Lowest severity that is sent.")
+    alert_repeat_hours: float = Field(
+        24, gt=0, description="Hours before an alert that is seen again is sent again, unless it has become worse."
+    )
+    dagster_url: str = Field(
+        "http://localhost:3000", description="Address of Dagster's web server, for the links in alerts."
+    )
 
-    @field_validator("source_url", "lake_url", "mlflow_tracking_uri")
+    @field_validator("source_url", "lake_url", "mlflow_tracking_uri", "dagster_url")
     @classmethod
     def _without_credentials(cls, url: str) -> str:
         if "@" in urlsplit(url).netloc:
@@ -156,6 +181,26 @@ class Settings(BaseSettings):
             if name not in CANDIDATE_NAMES:
                 raise ValueError(f"{name!r} is no candidate model: choose among {', '.join(CANDIDATE_NAMES)}")
         return names
+
+    @field_validator("dagster_url")
+    @classmethod
+    def _web_address(cls, url: str) -> str:
+        if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).netloc:
+            raise ValueError("write it as http://host:port")
+        return url
+
+    @field_validator("alert_urls")
+    @classmethod
+    def _of_known_form(cls, urls: SecretStr | None) -> SecretStr | None:
+        """Look at the form alone: Apprise, which knows the services, is not loaded here."""
+        parts = _urls_in(urls)
+        wrong = [str(number) for number, url in enumerate(parts, 1) if not _ALERT_URL.fullmatch(url)]
+        if wrong:
+            raise ValueError(
+                f"of {len(parts)} URLs, number {', '.join(wrong)} is none: write each as scheme://..., with spaces or "
+                "commas in between"
+            )
+        return urls
 
     @field_validator("duckdb_memory_limit")
     @classmethod
@@ -182,6 +227,11 @@ class Settings(BaseSettings):
         return list(dict.fromkeys(name.strip() for name in self.candidates.split(",")))
 
     @property
+    def alert_targets(self) -> list[str]:
+        """The URLs in `CRM_ALERT_URLS`, each once, secrets included."""
+        return list(dict.fromkeys(_urls_in(self.alert_urls)))
+
+    @property
     def dataset_name(self) -> str:
         """`CRM_DATASET`, or a name made from the source: `simulator`, or the folder's or data set's own name."""
         return self.dataset or slug(self.source_url)
@@ -205,6 +255,12 @@ class Settings(BaseSettings):
     def tracking_uri(self) -> str:
         """MLflow's tracking URI: `CRM_MLFLOW_TRACKING_URI`, or SQLite below `CRM_HOME`."""
         return self.mlflow_tracking_uri or f"sqlite:///{self.home.absolute() / 'mlflow' / 'mlflow.db'}"
+
+
+def _urls_in(urls: SecretStr | None) -> list[str]:
+    """What stands between spaces or commas; a comma within a URL is none of these unless another URL follows it."""
+    text = urls.get_secret_value().strip(" \t\r\n,") if urls else ""
+    return re.split(r"[\s,]+(?=[A-Za-z][A-Za-z0-9+.-]*://)", text) if text else []
 
 
 def slug(source_url: str) -> str:
@@ -240,7 +296,7 @@ def load_settings(**overrides: Any) -> Settings:
         for problem in error.errors():
             name = PREFIX + str(problem["loc"][0]).upper() if problem["loc"] else "settings"
             # A refused URL may hold a secret.
-            secret = "credentials" in problem["msg"]
+            secret = "credentials" in problem["msg"] or name in SECRETS
             shown = "" if secret or not problem["loc"] else f" is {problem['input']!r}"
             lines.append(f"{name}{shown}: {problem['msg'].removeprefix('Value error, ')}")
         raise SettingsError("; ".join(lines)) from None

@@ -57,7 +57,9 @@ class MonthsToMake:
             yield month, self.asset.make(Inputs(self.asset, self.platform, month, self.months[-1]), month)
 
 
-def dagster_asset(asset: MonthlyAsset, partitions: dg.PartitionsDefinition[Any]) -> dg.AssetsDefinition:
+def dagster_asset(
+    asset: MonthlyAsset, partitions: dg.PartitionsDefinition[Any], freshness: dg.FreshnessPolicy | None = None
+) -> dg.AssetsDefinition:
     """The Dagster asset of a declaration.
 
     What it reads is declared as lineage and read from the lake by the asset itself, month by month: Dagster would load
@@ -82,6 +84,7 @@ def dagster_asset(asset: MonthlyAsset, partitions: dg.PartitionsDefinition[Any])
         code_version=asset.code_version,
         metadata=metadata,
         io_manager_key="lake_io",
+        freshness_policy=freshness,
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
     def make(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> MonthsToMake:

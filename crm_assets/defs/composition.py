@@ -6,6 +6,7 @@ import warnings
 
 import dagster as dg
 
+from crm_assets.defs.alerting import alerts_sensor, freshness_policy
 from crm_assets.defs.assets import ASSETS, dagster_asset
 from crm_assets.defs.checks import CHECKS, asset_check
 from crm_assets.defs.io_manager import LakeIOManager
@@ -28,12 +29,13 @@ def build_definitions(settings: Settings, platform: Platform | None = None) -> d
         # Single-run backfills and mappings that reach before the first partition are beta, and needed: without them a
         # backfill is one process a month, and the first months could not be made.
         warnings.simplefilter("ignore", dg.BetaWarning)
-        assets = [dagster_asset(asset, partitions) for asset in ASSETS]
+        assets = [dagster_asset(asset, partitions, freshness_policy(partitions)) for asset in ASSETS]
     return dg.Definitions(
         assets=assets,
         asset_checks=[asset_check(check) for check in CHECKS],
         jobs=JOBS,
         schedules=[monthly_schedule(partitions)],
+        sensors=[alerts_sensor(settings, partitions)],
         resources={"platform": platform, "lake_io": LakeIOManager()},
         # A process per step costs two to three seconds, more than most steps take.
         executor=dg.in_process_executor,

@@ -23,7 +23,7 @@ def at(command: Command, finished: Finished) -> Command:
     return command
 
 
-@pytest.mark.parametrize("verb", ["run", "scores", "why", "leakage", "verify", "simulate", "doctor"])
+@pytest.mark.parametrize("verb", ["run", "scores", "why", "leakage", "verify", "simulate", "doctor", "alert-test"])
 def test_every_verb_explains_itself(verb: str) -> None:
     told = CliRunner().invoke(main, [verb, "--help"])
     assert told.exit_code == 0
@@ -155,7 +155,7 @@ def test_why_before_there_is_a_champion(at: Command, finished: Finished) -> None
 def test_doctor_finds_nothing_wrong(at: Command) -> None:
     told = json.loads(at("doctor", "--json").stdout)
     assert told["ok"], told
-    assert [finding["what"] for finding in told["findings"]] == ["settings", "source", "lake", "registry"]
+    assert [finding["what"] for finding in told["findings"]] == ["settings", "source", "lake", "registry", "alerts"]
 
 
 def test_doctor_says_what_is_wrong_and_writes_nothing(command: Command) -> None:
