@@ -140,9 +140,10 @@ def _happened(told: list[str], alert: Alert, policy: Policy) -> Message | None:
 
 
 def _queued(queue: Sequence[Message], message: Message) -> tuple[Message, ...]:
-    """The queue with a message, in place of an earlier one that says the same and was not taken yet."""
+    """The queue with a message, in place of an alert of its key that it only brings up to date.
 
-    def says(other: Message) -> tuple[str, bool]:
-        return other.alert.key, other.recovered_at is not None
-
-    return (*(waiting for waiting in queue if says(waiting) != says(message)), message)
+    A recovery in between stays, and so does the alert before it: each episode is told with its end.
+    """
+    last = next((waiting for waiting in reversed(queue) if waiting.alert.key == message.alert.key), None)
+    outdated = last if last is not None and last.recovered_at is None and message.recovered_at is None else None
+    return (*(waiting for waiting in queue if waiting is not outdated), message)

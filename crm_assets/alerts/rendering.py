@@ -15,6 +15,9 @@ Format: TypeAlias = Literal["text", "markdown", "html"]
 _LONGEST = 1500
 """Characters of what was found that are sent; the page in Dagster has the rest."""
 
+_BETWEEN = 4
+"""Characters that a service may put between a title and the body."""
+
 
 @dataclass(frozen=True)
 class Letter:
@@ -24,23 +27,30 @@ class Letter:
     body: str
 
 
-def letter(message: Message, dataset: str, form: Format) -> Letter:
+def letter(message: Message, dataset: str, form: Format, room: int = 100_000) -> Letter:
     """The words of a message.
 
     Args:
         message: what to tell.
         dataset: name of the data set, which tells deployments apart.
         form: of the body. The title is plain text.
+        room: characters that title and body may take; what was found is cut, so that the links at the end are not.
     """
     write = {"text": _text, "markdown": _markdown, "html": _html}[form]
-    return Letter(_title(message, dataset), write(_headline(message), facts(message, dataset), message.alert.links))
+    title, longest = _title(message, dataset), min(_LONGEST, len(message.alert.how_bad))
+    while True:
+        body = write(_headline(message), facts(message, dataset, longest), message.alert.links)
+        if len(title) + len(body) + _BETWEEN < room or longest == 0:
+            return Letter(title, body)
+        # Markup takes room of its own, so that how much to cut is found by trying.
+        longest = longest * 3 // 4
 
 
-def facts(message: Message, dataset: str) -> list[tuple[str, str]]:
-    """What is told besides the headline: label and value, in order."""
+def facts(message: Message, dataset: str, longest: int = _LONGEST) -> list[tuple[str, str]]:
+    """What is told besides the headline: label and value, in order; `longest` limits what was found."""
     alert = message.alert
     where = [alert.where, *([f"month {alert.month}"] if alert.month else []), f"data set {dataset}"]
-    told = [("Where", ", ".join(where)), ("How bad", _how_bad(alert))]
+    told = [("Where", ", ".join(where)), ("How bad", _how_bad(alert, longest))]
     if not alert.kind.lasts:
         return [*told, ("When", moment(alert.at))]
     times = f", seen {message.count} times, the last time {moment(alert.at)}" if message.count > 1 else ""
@@ -78,10 +88,10 @@ def _headline(message: Message) -> str:
     return f"Recovered: {message.alert.what}." if message.recovered_at else f"{message.alert.what}."
 
 
-def _how_bad(alert: Alert) -> str:
+def _how_bad(alert: Alert, longest: int) -> str:
     found = alert.how_bad.strip()
-    if len(found) > _LONGEST:
-        found = f"{found[:_LONGEST].rstrip()} ..."
+    if len(found) > longest:
+        found = f"{found[:longest].rstrip()} ..."
     if alert.kind is Kind.TEST or not alert.kind.lasts:
         return found
     return f"{alert.severity}. {found}" if found else str(alert.severity)

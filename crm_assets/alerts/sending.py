@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 import time
@@ -58,13 +59,14 @@ class AppriseTarget:
             service = _service(self.url)
             if service is None:
                 return "apprise does not know this kind of URL"
-            form = str(getattr(service.notify_format, "value", service.notify_format))
-            body_format: Format = form if form in {"text", "markdown", "html"} else "text"  # type: ignore[assignment]
-            text = letter(message, self.dataset, body_format)
+            forms = service.notify_format
+            form: Format = (forms[0] if isinstance(forms, tuple) else forms).value
+            text = letter(message, self.dataset, form, room=service.body_maxlen)
+            if getattr(service, "dedup", "") is None:
+                # PagerDuty and its like: a recovery then ends the incident of its alert.
+                service.dedup = hashlib.sha256(f"{self.dataset} {message.alert.key}".encode()).hexdigest()
             try:
-                taken = service.notify(
-                    body=text.body, title=text.title, notify_type=_type(message), body_format=body_format
-                )
+                taken = service.notify(body=text.body, title=text.title, notify_type=_type(message), body_format=form)
             except Exception as error:
                 # Whatever one service raises must not keep the others from being told.
                 said.append(f"{type(error).__name__}: {error}")
