@@ -83,6 +83,9 @@ def test_months_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("CRM_TUNING_SECONDS", "-1", ["'-1'", "greater than or equal to 0"]),
         ("CRM_TUNING_TRIALS", "0", ["'0'", "greater than or equal to 1"]),
         ("CRM_PROMOTION_MARGIN", "-0.01", ["'-0.01'", "greater than or equal to 0"]),
+        ("CRM_ALERT_LEVEL", "loud", ["'loud'", "'info', 'warning' or 'error'"]),
+        ("CRM_ALERT_REPEAT_HOURS", "0", ["'0'", "greater than 0"]),
+        ("CRM_DAGSTER_URL", "localhost:3000", ["'localhost:3000'", "http://host:port"]),
         ("CRM_CALIBRATION_LIMIT", "1.1", ["'1.1'", "less than or equal to 1"]),
     ],
 )
@@ -107,6 +110,28 @@ def test_candidates_are_those_of_the_models() -> None:
     assert set(CANDIDATE_NAMES) == set(CANDIDATES)
     assert load_settings(candidates="logistic , blend,logistic").candidate_names == ["logistic", "blend"]
     assert set(load_settings().candidate_names) <= set(CANDIDATES)
+
+
+@pytest.mark.parametrize(
+    ("urls", "told"),
+    [
+        ("mailto://a:b@c.d?to=x@y.z,u@v.w json://h/p", ["mailto://a:b@c.d?to=x@y.z,u@v.w", "json://h/p"]),
+        (" slack://a/b/c,\n json://h , json://h ,", ["slack://a/b/c", "json://h"]),
+        (" , ", []),
+    ],
+)
+def test_alert_urls_stand_between_spaces_or_commas(urls: str, told: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRM_ALERT_URLS", urls)
+    assert load_settings().alert_targets == told
+    assert "a:b" not in repr(load_settings())
+
+
+@pytest.mark.parametrize("urls", ["hunter2", "me:hunter2@host", "json://host hunter2", "json://h 5://hunter2"])
+def test_an_alert_url_that_is_none_is_refused_and_not_shown(urls: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRM_ALERT_URLS", urls)
+    said = said_by()
+    assert said.startswith("CRM_ALERT_URLS: of 1 URLs, number 1 is none: write each as scheme://")
+    assert "hunter2" not in said
 
 
 @pytest.mark.parametrize("limit", ["100MB", "100 MB", "0.1GB", "123MiB", "1.5 TB"])
@@ -152,7 +177,7 @@ def test_unknown_variable_is_refused_with_the_nearest_one(monkeypatch: pytest.Mo
 def test_unknown_variable_in_the_file_is_refused(elsewhere: Path) -> None:
     (elsewhere / ".env").write_text("CRM_ZZZZZZ=1\n")
     said = said_by()
-    assert said.startswith("CRM_ZZZZZZ in .env is not a setting: known are CRM_BACKTEST_MONTHS, ")
+    assert said.startswith("CRM_ZZZZZZ in .env is not a setting: known are CRM_ALERT_LEVEL, ")
     assert all(f"CRM_{name.upper()}" in said for name in Settings.model_fields)
 
 

@@ -20,7 +20,7 @@ from crm_assets.defs.platform import Platform
 from crm_assets.errors import CrmAssetsError
 from crm_assets.run import dagster_home, run_months
 from crm_assets.settings import Settings
-from crm_assets_tests.graph.conftest import SOURCE, Finished
+from crm_assets_tests.graph.conftest import Finished
 from crm_assets_tests.integration.alert_sinks import SECRET, Sinks
 from crm_assets_tests.integration.alert_sinks import sinks as sinks  # noqa: PLC0414 - a fixture
 
@@ -55,12 +55,8 @@ def told(copied: Settings, sinks: Sinks) -> Settings:
 def check_only(settings: Settings, instance: dg.DagsterInstance, month: Month) -> dg.ExecuteInProcessResult:
     """A run of one check, which is not blocking, on a month."""
     definitions = build_definitions(settings)
-    job = definitions.resolve_job_def("monthly")
     selection = dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey("opportunity_snapshots"), "quality"))
-    selected = dg.define_asset_job("one_check", selection).resolve(
-        asset_graph=definitions.resolve_asset_graph(),
-    )
-    assert job
+    selected = dg.define_asset_job("one_check", selection).resolve(asset_graph=definitions.resolve_asset_graph())
     return selected.execute_in_process(
         instance=instance, resources={"platform": Platform(settings)}, tags={"dagster/partition": str(month)}
     )
@@ -151,6 +147,17 @@ def test_a_run_of_the_command_line_that_fails_and_is_mended(
     assert any("info: Model version" in title for title in titles), titles
 
 
+def test_a_blocking_check_that_stops_a_run_is_told_once(told: Settings, sensor: Sensor, sinks: Sinks) -> None:
+    sensor.tick()
+    strict = told.model_copy(update={"quarantine_limit": -1.0})
+    with pytest.raises(CrmAssetsError, match="the limit is"):
+        run_months(strict, [LAST], force=True, show_progress=False)
+    assert sensor.tick() == "2 sent, 0 waiting, 1 open"
+    (post,) = sinks.posts
+    assert post["title"].endswith("error: Check below_limit of quarantined_opportunities failed (2017-12)")
+    assert "It stopped the run." in post["message"]
+
+
 def test_promotions_and_refusals_of_a_range_are_told_of_the_newest(finished: Finished, sinks: Sinks) -> None:
     settings = finished.settings.model_copy(update={"alert_urls": SecretStr(sinks.urls)})
     with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
@@ -238,7 +245,3 @@ def test_a_cursor_of_another_version_begins_anew(told: Settings) -> None:
         sensor = Sensor(told, instance)
         sensor.cursor = '{"ledger": 7}'
         assert sensor.tick() == "0 sent, 0 waiting, 0 open"
-
-
-def test_source_is_the_one_of_the_finished_run(finished: Finished) -> None:
-    assert finished.settings.source_url == SOURCE

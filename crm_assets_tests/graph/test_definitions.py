@@ -50,6 +50,7 @@ LINEAGE: dict[str, set[str]] = {
     "model_performance": {"scores", "opportunity_outcomes"},
 }
 HEAVY = (
+    "apprise",
     "mlflow",
     "evidently",
     "catboost",
