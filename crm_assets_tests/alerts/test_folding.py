@@ -160,6 +160,18 @@ def test_an_older_month_at_fault_does_not_hide_the_newer_one() -> None:
     assert ledger.open[alert().key].alert.month == "2026-10"
 
 
+def test_what_becomes_worse_is_told_at_once_and_what_becomes_better_is_not() -> None:
+    ledger, sizes = Ledger(), []
+    for minute, severity in enumerate([Severity.WARNING, Severity.ERROR, Severity.WARNING, Severity.ERROR]):
+        at = START + timedelta(minutes=minute)
+        ledger = fold(ledger, [alert(at=at, severity=severity)], POLICY, at)
+        sizes.append(len(ledger.queues["json"]))
+        for message in ledger.queues["json"]:
+            assert message.alert.severity is severity
+            ledger = sent(ledger, "json", message)
+    assert sizes == [1, 1, 0, 0]
+
+
 def test_the_same_moment_seen_again_is_no_repetition() -> None:
     ledger = fold(Ledger(), [alert(), alert()], POLICY, START)
     assert ledger.open[alert().key].count == 1

@@ -11,13 +11,14 @@ import dagster as dg
 import pytest
 from pydantic import SecretStr
 
+from crm_assets import dev
 from crm_assets.alerts.lateness import deadline, due_month
 from crm_assets.calendar import Month
 from crm_assets.defs import alerting
 from crm_assets.defs.assets import ASSETS
 from crm_assets.defs.composition import build_definitions
 from crm_assets.defs.platform import Platform
-from crm_assets.errors import CrmAssetsError
+from crm_assets.errors import CrmAssetsError, SettingsError
 from crm_assets.run import dagster_home, run_months
 from crm_assets.settings import Settings
 from crm_assets_tests.graph.conftest import Finished
@@ -245,3 +246,15 @@ def test_a_cursor_of_another_version_begins_anew(told: Settings) -> None:
         sensor = Sensor(told, instance)
         sensor.cursor = '{"ledger": 7}'
         assert sensor.tick() == "0 sent, 0 waiting, 0 open"
+
+
+def test_dagster_is_not_opened_with_a_url_that_cannot_be_used(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CRM_ALERT_URLS", f"slak://{SECRET}")
+    with pytest.raises(SystemExit) as ended:
+        dev.main()
+    assert ended.value.code == SettingsError.exit_code
+    told = capsys.readouterr().err
+    assert told.startswith("SettingsError: CRM_ALERT_URLS: of 1 URLs, number 1 (slak://...) cannot be used")
+    assert SECRET not in told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ class Sinks:
     Attributes:
         mail_url, web_url: as in `CRM_ALERT_URLS`; the latter holds SECRET.
         mails, posts: what has arrived, oldest first.
-        refused: status with which the web server answers; 200 takes the message.
+        status: with which the web server answers; 200 takes the message.
         refuse_mail: whether the mail server refuses.
     """
 
@@ -66,8 +67,9 @@ class _AnyPort(Controller):
     """A controller that connects to the port it was given, where it asked for any."""
 
     def _trigger_server(self) -> None:
+        assert isinstance(self.server, asyncio.Server)
         self.port = self.server.sockets[0].getsockname()[1]
-        super()._trigger_server()
+        super()._trigger_server()  # type: ignore[no-untyped-call]  # aiosmtpd's
 
 
 @pytest.fixture
