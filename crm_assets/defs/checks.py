@@ -1,7 +1,11 @@
-"""Asset checks: blocking ones stop what is downstream in the run, the others show on the asset's page."""
+"""Asset checks: blocking ones stop what is downstream in the run, the others show on the asset's page.
+
+A check that had nothing to judge in the newest month, as where there is nothing to compare with, is skipped: Dagster
+shows it as such, and it has neither passed nor failed.
+"""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +27,7 @@ from crm_assets.modelling.forecast_accuracy import ACCURACY
 from crm_assets.modelling.movement import PARTS, SCORE_CHANGES
 from crm_assets.modelling.promotion import WIN_MODEL
 from crm_assets.monitoring.drift_columns import DRIFT
+from crm_assets.monitoring.performance_comparison import CHECKED, COMPARISON, VERY_UNLIKELY, Off, figures_off
 
 _FAULTS = 3
 SCORE_TOLERANCE = 1e-9
@@ -43,11 +48,15 @@ class Verdict:
         fault: what is wrong, where and what to do; None when nothing is.
         figures: shown in Dagster.
         shown: title -> rows, shown in Dagster as a table.
+        skipped: why there was nothing to judge; None when there was. Only of checks that do not block.
+        severe: whether a fault of a check that does not block is an error, not a warning.
     """
 
     fault: str | None
     figures: Mapping[str, Any]
     shown: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    skipped: str | None = None
+    severe: bool = False
 
 
 def contract_verdict(platform: Platform, table: Table, month: Month) -> Verdict:
@@ -167,7 +176,9 @@ def model_verdict(platform: Platform, month: Month) -> Verdict:
     row = pl.read_parquet(platform.lake.table_path(WIN_MODEL.name, month)).row(0, named=True)
     skill = row["skill_vs_base_rate"]
     figures = {name: row[name] for name in ("status", "brier", "base_rate_brier", "skill_vs_base_rate") if row[name]}
-    if skill is not None and skill <= 0:
+    if skill is None:
+        return Verdict(None, figures, skipped=f"no model of {month} was backtested: {row['reason']}")
+    if skill <= 0:
         return Verdict(
             f"the model of {month} is no better than the win rate by quarter position: skill {skill:.3f}", figures
         )
@@ -233,6 +244,8 @@ def coverage_verdict(platform: Platform, month: Month) -> Verdict:
     Chance is the binomial distribution's: 5 % of honest forecasts warn.
     """
     rows = pl.read_parquet(platform.lake.table_path(ACCURACY.name, month))
+    if rows.is_empty():
+        return Verdict(None, {"months": 0}, skipped=f"no month up to {month} that is over was forecast")
     inside, months = int(rows["inside_80"].sum()), rows.height
     chance = sum(math.comb(months, k) * 0.8**k * 0.2 ** (months - k) for k in range(inside + 1))
     figures = {"inside_80": inside, "inside_95": int(rows["inside_95"].sum()), "months": months, "chance": chance}
@@ -243,6 +256,80 @@ def coverage_verdict(platform: Platform, month: Month) -> Verdict:
         f"{chance:.1%} of cases: the intervals are too narrow, or the probabilities are off; see {ACCURACY.name} and "
         "model_performance",
         figures,
+    )
+
+
+_WORDS = {
+    "wins": "wins",
+    "auc": "AUC",
+    "brier": "Brier score",
+    "calibration_error": "calibration error",
+}
+
+
+def calibration_verdict(platform: Platform, month: Month) -> Verdict:
+    """Whether as many deals were won as the probabilities promised, in all and by height of the probability."""
+    return _performance_verdict(
+        platform,
+        month,
+        "calibrated",
+        "the probabilities were off, so forecasts are too. model_performance tells in which region or product; if it "
+        "is the same next month, retrain (job `retrain`)",
+    )
+
+
+def estimate_verdict(platform: Platform, month: Month) -> Verdict:
+    """Whether AUC and Brier score came as the probabilities promised."""
+    return _performance_verdict(
+        platform,
+        month,
+        "as_estimated",
+        "what estimated_performance says of the months to come is no better; drift_report tells what changed",
+    )
+
+
+def backtest_verdict(platform: Platform, month: Month) -> Verdict:
+    """Whether AUC and Brier score lie where a further month of the champion's backtest would."""
+    return _performance_verdict(
+        platform,
+        month,
+        "as_backtested",
+        "the champion does not do what it did in its backtest: worse, and it is to be trained anew (job `retrain`); "
+        "better, and the outcomes may have got into the features (leakage_report)",
+    )
+
+
+def _performance_verdict(platform: Platform, month: Month, check: str, remedy: str) -> Verdict:
+    figures, side = CHECKED[check]
+    manifest = platform.lake.manifest(COMPARISON.name, month)
+    notes = manifest.notes if manifest else {}
+    shown: dict[str, Any] = {
+        name: notes[name] for name in ("snapshot_month", "status", "reason", "model_version") if name in notes
+    }
+    rows = pl.read_parquet(platform.lake.table_path(COMPARISON.name, month))
+    off = figures_off(rows.iter_rows(named=True), figures, side)
+    if off is None:
+        few = f"only {notes.get('backtest_months', 0)} months of a backtest to compare {month.previous} with"
+        return Verdict(None, shown, skipped=str(notes.get("reason", few)))
+    overall = rows.filter((pl.col("level") == "overall") & pl.col("figure").is_in(figures))
+    for row in overall.iter_rows(named=True):
+        ends = {"": "realised", "_low": f"{side}_low", "_high": f"{side}_high", "_chance": f"{side}_chance"}
+        shown |= {f"{row['figure']}{end}": row[column] for end, column in ends.items()}
+    if not off:
+        return Verdict(None, shown)
+    return Verdict(
+        f"the scores of {month.previous} did not turn out as they should by the end of {month} "
+        f"({off[0].rows} opportunities): {'; '.join(map(_told_off, off))}. That is, {remedy}",
+        shown,
+        severe=min(one.chance for one in off) < VERY_UNLIKELY,
+    )
+
+
+def _told_off(off: Off) -> str:
+    digits = 0 if off.figure == "wins" else 4
+    return (
+        f"{_WORDS[off.figure]} {off.realised:.{digits}f}, with 95 % it should be {off.low:.{digits}f} to "
+        f"{off.high:.{digits}f} (chance {off.chance:.2%})"
     )
 
 
@@ -339,6 +426,27 @@ CHECKS: tuple[MonthlyCheck, ...] = (
         False,
         "As many months were within the 80 % interval as chance allows.",
     ),
+    MonthlyCheck(
+        COMPARISON.name,
+        "calibrated",
+        calibration_verdict,
+        False,
+        "As many deals were won as the scores promised, in all and by height of the score, as far as months differ.",
+    ),
+    MonthlyCheck(
+        COMPARISON.name,
+        "as_estimated",
+        estimate_verdict,
+        False,
+        "AUC and Brier score lie in the intervals that were estimated before the outcomes were known.",
+    ),
+    MonthlyCheck(
+        COMPARISON.name,
+        "as_backtested",
+        backtest_verdict,
+        False,
+        "AUC and Brier score lie in the intervals of a further month of the champion's backtest.",
+    ),
     MonthlyCheck(DRIFT.name, "not_high", drift_verdict, False, "The drift level is not HIGH."),
 )
 
@@ -366,19 +474,22 @@ def asset_check(check: MonthlyCheck) -> dg.AssetChecksDefinition:
 
     A warning is about the state of things today; that an early month of a backfill had little history is not.
     """
+    key = dg.AssetKey(check.asset.split("/"))
+    spec = dg.AssetCheckSpec(check.name, asset=key, blocking=check.blocking, description=check.description)
 
-    @dg.asset_check(
-        asset=dg.AssetKey(check.asset.split("/")),
-        name=check.name,
-        blocking=check.blocking,
-        description=check.description,
-    )
-    def evaluate(context: dg.AssetCheckExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.AssetCheckResult:
+    # Of its outputs, those of a subset are optional: yielding none is how Dagster is told that a check is skipped.
+    @dg.multi_asset_check(name=f"{key.to_python_identifier()}_{check.name}", specs=[spec], can_subset=True)
+    def evaluate(
+        context: dg.AssetCheckExecutionContext, platform: dg.ResourceParam[Platform]
+    ) -> Iterator[dg.AssetCheckResult]:
         verdicts = {
             month: check.verdict(platform, month)
             for month in months_of_run(context.op_execution_context, platform, check.asset)
         }
-        last = list(verdicts.values())[-1]
+        month, last = list(verdicts.items())[-1]
+        if last.skipped is not None and not check.blocking:
+            context.log.warning(f"{check.asset} of {month} was not checked ({check.name}): {last.skipped}")
+            return
         judged = verdicts.values() if check.blocking else [last]
         faults = [verdict.fault for verdict in judged if verdict.fault]
         earlier = [str(month) for month, verdict in verdicts.items() if verdict.fault and verdict is not last]
@@ -386,9 +497,12 @@ def asset_check(check: MonthlyCheck) -> dg.AssetChecksDefinition:
         # Of the newest month at fault, if there is one: that is what people look for.
         telling = next((verdict for verdict in reversed(verdicts.values()) if verdict.fault), last)
         metadata |= {title: dg.MetadataValue.md(markdown(rows)) for title, rows in telling.shown.items()}
-        return dg.AssetCheckResult(
+        severe = check.blocking or last.severe
+        yield dg.AssetCheckResult(
+            check_name=check.name,
+            asset_key=key,
             passed=not faults,
-            severity=dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN,
+            severity=dg.AssetCheckSeverity.ERROR if severe else dg.AssetCheckSeverity.WARN,
             description=_told(faults) or None,
             metadata={"months": len(verdicts), "earlier_months_at_fault": ", ".join(earlier), **metadata},
         )

@@ -283,7 +283,7 @@ def _champion(inputs: Inputs, month: Month) -> tuple[str, WinModel]:
     return version, inputs.registry.load(version, decided["champion_sha256"])
 
 
-def _wins(inputs: Inputs, month: Month) -> pl.DataFrame:
+def wins_known(inputs: Inputs, month: Month) -> pl.DataFrame:
     """The won deals of a month's snapshot, rows of WINS."""
     (snapshots,) = inputs.engine_frames(SNAPSHOTS.name, month=month)
     rows: pl.DataFrame = won_deals(snapshots).collect(backend="polars").to_native()
@@ -314,7 +314,7 @@ def revenue_forecast(inputs: Inputs, month: Month) -> Made:
     from crm_assets.modelling import plots
     from crm_assets.modelling.month_effect import MonthEffect, past_months
 
-    seed, wins = inputs.settings.seed, _wins(inputs, month).to_pandas()
+    seed, wins = inputs.settings.seed, wins_known(inputs, month).to_pandas()
     predictions = _backtest_at_present_prices(inputs, month).to_pandas()
     effect = MonthEffect.learnt(past_months(informed(predictions, wins)))
     rolled = pl.from_pandas(forecast(scored.to_pandas(), wins, month=month, effect=effect, seed=seed))
@@ -352,7 +352,7 @@ def forecast_accuracy(inputs: Inputs, month: Month) -> Made:
 
     # Each month as its own snapshot tells it: at the list price of then, like the forecast.
     over = [Month.parse(text) for text in totals["forecast_month"]]
-    wins = pl.concat([_wins(inputs, m).filter(pl.col("won_month") == str(m)) for m in over])
+    wins = pl.concat([wins_known(inputs, m).filter(pl.col("won_month") == str(m)) for m in over])
     judged = judged_forecasts(totals.to_pandas(), wins.to_pandas())
     return Made(
         nw.from_native(pl.from_pandas(judged).lazy()),

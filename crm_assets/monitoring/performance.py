@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MEASURED, NOT_MEASURED = "measured", "not measured"
-OVERALL = "overall"
+OVERALL, ALL = "overall", "all"
 SEGMENTS = ("regional_office", "product")
+SMALL_SEGMENT = 100
+"""Rows below which a segment is marked as small: its figures swing so much that they say little."""
 
 PERFORMANCE = Table(
     "model_performance",
@@ -56,6 +58,7 @@ PERFORMANCE = Table(
             required=True,
             minimum=0,
         ),
+        Column("small", Kind.BOOLEAN, f"Whether they are fewer than {SMALL_SEGMENT}", required=True),
         Column("wins", Kind.INTEGER, "Those won by the end of the next month", unit="opportunities", required=True),
         Column("predicted_wins", Kind.FLOAT, "Sum of the probabilities", unit="opportunities"),
         Column("forecast_error", Kind.FLOAT, "Predicted minus realised wins", unit="opportunities"),
@@ -132,7 +135,7 @@ def realised_performance(
         raise MonitoringError(f"{place} are of model versions {', '.join(versions)}: measure one at a time")
     rows = _joined(scores, outcomes, place, place_outcomes, segments)
     version = versions[0] if versions else None
-    groups = [(OVERALL, "all", rows)]
+    groups = [(OVERALL, ALL, rows)]
     groups += [(name, str(value), part) for name in segments for value, part in rows.groupby(name, sort=True)]
     same = {"snapshot_month": str(month), "matured_month": str(month.next), "model_version": version}
     table = [{**same, "level": level, "segment": segment, **_figures(part)} for level, segment, part in groups]
@@ -204,7 +207,11 @@ def _joined(
 
 def _figures(rows: pd.DataFrame) -> dict[str, Any]:
     matured = rows[rows["matured"]]
-    counts = {"scored": len(rows), "censored": len(rows) - len(matured)}
+    counts = {
+        "scored": len(rows),
+        "censored": len(rows) - len(matured),
+        "small": len(matured) < SMALL_SEGMENT,
+    }
     metrics = measure(matured["won"], matured["probability"])
     if matured.empty:
         return {**metrics.as_dict(), **counts}

@@ -48,6 +48,15 @@ LINEAGE: dict[str, set[str]] = {
     "reference_set": {"opportunity_features", "backtest_predictions", "win_model"},
     "drift_report": {"opportunity_features", "scores", "reference_set"},
     "model_performance": {"scores", "opportunity_outcomes"},
+    "estimated_performance": {"scores", "backtest_predictions", "opportunity_snapshots"},
+    "performance_comparison": {
+        "scores",
+        "opportunity_outcomes",
+        "backtest_predictions",
+        "opportunity_snapshots",
+        "estimated_performance",
+        "model_performance",
+    },
 }
 HEAVY = (
     "apprise",
