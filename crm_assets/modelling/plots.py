@@ -185,18 +185,19 @@ def performance(promised: pd.DataFrame, realised: pd.DataFrame, title: str = "Pr
 
     Args:
         promised: overall rows of `monitoring.estimated_performance.ESTIMATE`, by month.
-        realised: overall rows of `monitoring.performance.PERFORMANCE`, of any of these months.
+        realised: overall rows of `monitoring.performance.PERFORMANCE`; other months are left out.
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+    figure = Figure(figsize=(6, 4), layout="constrained")
     months = promised["snapshot_month"].tolist()
     at = {month: number for number, month in enumerate(months)}
     came = realised[realised["snapshot_month"].isin(at)]
     for number, (name, text) in enumerate((("brier", "Brier score"), ("auc", "AUC")), start=1):
         axes = figure.add_subplot(2, 1, number)
+        axes.set_title(title if number == 1 else "", fontsize=11, loc="left")
         axes.set_ylabel(text, fontsize=9)
+        axes.set_xlabel("" if number == 1 else "Month that was scored", fontsize=9)
         axes.tick_params(labelsize=8)
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(color=_LIGHT, linewidth=0.6, axis="y")
@@ -205,19 +206,15 @@ def performance(promised: pd.DataFrame, realised: pd.DataFrame, title: str = "Pr
             _nothing(figure, axes)
             continue
         places = np.arange(len(months))
-        axes.vlines(
-            places, promised[f"{name}_low"], promised[f"{name}_high"], color=_LIGHT, linewidth=7, label="95 % interval"
-        )
+        low, high = promised[f"{name}_low"], promised[f"{name}_high"]
+        axes.vlines(places, low, high, color=_LIGHT, linewidth=7, label="95 % interval")
         axes.plot(places, promised[name], color=_BLUE, marker="_", markersize=14, linestyle="", label="promised")
         found = [at[month] for month in came["snapshot_month"]]
         axes.plot(found, came[name], color="black", marker="D", markersize=5, linestyle="", label="realised")
-        shown = months if number == 2 else [""] * len(months)
-        axes.set_xticks(places, shown, rotation=45, ha="right")
+        axes.set_xticks(places, months if number > 1 else [""] * len(months), rotation=45, ha="right")
         axes.set_xlim(-0.6, len(months) - 0.4)
     if months:
-        axes.set_xlabel("Month that was scored", fontsize=9)
-        handles, labels = axes.get_legend_handles_labels()
-        figure.legend(handles, labels, frameon=False, loc="outside lower center", ncols=3, fontsize=8)
+        figure.legend(*figure.axes[0].get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=3)
     return figure
 
 

@@ -116,7 +116,7 @@ class TrackRecord:
         """From rows of `modelling.backtest.BACKTEST`: the model of each month on rows whose outcomes it had not seen.
 
         Months of whose position in the quarter their model could not know anything are to be left out: see
-        `modelling.forecast_accuracy.informed`. Without rows there is the prior of the month effect, and of the widening.
+        `modelling.forecast_accuracy.informed`. Without rows there are the priors.
         """
         effect = MonthEffect.learnt(past_months(predictions))
         squares: dict[str, list[float]] = {name: [] for name in FIGURES}

@@ -1,7 +1,4 @@
-"""`python -m crm_assets_tests.benchmarks [engines|demo|speed|quality|forecast|gate]`: all without one.
-
-Figures go to `bench/`.
-"""
+"""`python -m crm_assets_tests.benchmarks [NAME]`: one of them, or all but those that take an hour; figures go to `bench/`."""
 
 from __future__ import annotations
 
@@ -13,28 +10,24 @@ from crm_assets_tests.benchmarks.model_forecast import forecast_quality
 from crm_assets_tests.benchmarks.model_gate import gate
 from crm_assets_tests.benchmarks.model_quality import quality
 from crm_assets_tests.benchmarks.model_speed import speed
+from crm_assets_tests.benchmarks.monitoring_performance import performance
+
+_ALL = (engines, demo, speed, quality, forecast_quality, gate)
+_LONG = (performance,)
 
 
 @click.group(invoke_without_command=True)
 @click.pass_context
 def benchmarks(context: click.Context) -> None:
-    """Measure speed and memory."""
+    """Measure speed, memory and how good the model is."""
     if context.invoked_subcommand is None:
-        # Through their own command lines: `invoke` would hand them their defaults unread.
-        engines.main(args=[], standalone_mode=False)
-        demo.main(args=[], standalone_mode=False)
-        speed.main(args=[], standalone_mode=False)
-        quality.main(args=[], standalone_mode=False)
-        forecast_quality.main(args=[], standalone_mode=False)
-        gate.main(args=[], standalone_mode=False)
+        for command in _ALL:
+            # Through its own command line: `invoke` would hand it its defaults unread.
+            command.main(args=[], standalone_mode=False)
 
 
-benchmarks.add_command(engines)
-benchmarks.add_command(demo)
-benchmarks.add_command(speed)
-benchmarks.add_command(quality)
-benchmarks.add_command(forecast_quality)
-benchmarks.add_command(gate)
+for _command in (*_ALL, *_LONG):
+    benchmarks.add_command(_command)
 
 if __name__ == "__main__":
     benchmarks()

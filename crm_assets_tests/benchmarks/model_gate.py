@@ -40,7 +40,8 @@ MONTHS = "2017-06:2017-11"
 EQUAL_NOISE, CHAMPION_NOISE = 0.3, 0.5
 """Errors in the log odds, standard deviations."""
 SHRUNK, OVERCONFIDENT = 0.8, 1.5
-_ALIKE = {"trained_on": "contract", "current": "contract"}
+_CONTRACT = "contract"
+"""Both were trained on."""
 
 
 def _log_odds(probability: ArrayLike) -> Floats:
@@ -65,7 +66,8 @@ def _judge(rows: pd.DataFrame, champion: Floats, challenger: Floats, limits: Gat
         rows.assign(probability=challenger)[BACKTEST.column_names],
         segments=rows,
         limits=limits,
-        **_ALIKE,
+        trained_on=_CONTRACT,
+        current=_CONTRACT,
     )
 
 

@@ -34,6 +34,19 @@ FORECASTS = forecast_accuracy(
     won_rows(("2017-07", False, 1000.0, 900), ("2017-08", True, 1000.0, 2100)),
 )
 
+PROMISED = pd.DataFrame(
+    {
+        "snapshot_month": ["2017-09", "2017-10"],
+        "brier": [0.04, 0.12],
+        "brier_low": [0.03, 0.1],
+        "brier_high": [0.05, 0.14],
+        "auc": [0.9, float("nan")],
+        "auc_low": [0.85, float("nan")],
+        "auc_high": [0.95, float("nan")],
+    }
+)
+REALISED = pd.DataFrame({"snapshot_month": ["2017-08", "2017-09"], "brier": [0.2, 0.045], "auc": [0.5, 0.87]})
+
 DRAWN: dict[str, Callable[[], Figure]] = {
     "reliability": lambda: plots.reliability(WON, PROBABILITY),
     "gain": lambda: plots.cumulative_gain(WON, PROBABILITY),
@@ -50,6 +63,9 @@ DRAWN: dict[str, Callable[[], Figure]] = {
     "forecasts": lambda: plots.forecasts(FORECASTS),
     "no forecasts": lambda: plots.forecasts(FORECASTS.iloc[:0]),
     "no naive forecast": lambda: plots.forecasts(FORECASTS.assign(naive_revenue=float("nan"))),
+    "performance": lambda: plots.performance(PROMISED, REALISED),
+    "no performance": lambda: plots.performance(PROMISED.iloc[:0], REALISED),
+    "nothing realised": lambda: plots.performance(PROMISED, REALISED.iloc[:0]),
     "certain": lambda: plots.score_histogram([1.0, 1.0]),
 }
 
@@ -61,7 +77,7 @@ def test_every_figure_is_a_png_of_600_by_400_with_a_title(name: str) -> None:
     assert picture.startswith(b"\x89PNG")
     assert struct.unpack(">II", picture[16:24]) == (600, 400)
     assert figure.axes[0].get_title(loc="left")
-    assert figure.axes[0].get_xlabel()
+    assert figure.axes[-1].get_xlabel()
 
 
 @pytest.mark.parametrize("name", ["reliability", "importance"])
@@ -108,6 +124,16 @@ def test_forecasts_are_in_millions_under_their_months() -> None:
     assert drawn["what came"] == [0.9, 2.1]
     assert drawn["seasonal naive"][1] == 1.9
     assert axes.get_ylim() == (0, 4.2)
+
+
+def test_realised_performance_stands_over_the_month_that_promised_it() -> None:
+    brier, auc = plots.performance(PROMISED, REALISED).axes
+    assert [label.get_text() for label in auc.get_xticklabels()] == ["2017-09", "2017-10"]
+    for axes, promised, came in ((brier, 0.04, 0.045), (auc, 0.9, 0.87)):
+        drawn = {str(line.get_label()): line for line in axes.get_lines()}
+        assert np.asarray(drawn["promised"].get_ydata())[0] == promised
+        assert np.asarray(drawn["realised"].get_xdata()).tolist() == [0]
+        assert np.asarray(drawn["realised"].get_ydata()).tolist() == [came]
 
 
 def test_a_figure_can_be_saved_again() -> None:
