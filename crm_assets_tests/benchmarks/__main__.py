@@ -1,4 +1,4 @@
-"""`python -m crm_assets_tests.benchmarks [NAME]`: one of them, or all but those that take an hour; figures go to `bench/`."""
+"""`python -m crm_assets_tests.benchmarks [NAME]`: one, or all but those that take an hour; figures go to `bench/`."""
 
 from __future__ import annotations
 
