@@ -114,9 +114,7 @@ def _decide(inputs: Inputs, month: Month, model: WinModel, champion: dict[str, s
         since = Month.parse(str(champion["champion_month"]))
         loaded = inputs.registry.load(str(champion["champion_version"]), str(champion["champion_sha256"]))
         unseen = champion_predictions(loaded, rows, since, month)
-        # Those that calibration is checked on, and those that the champion had not seen.
-        months = {*origin.test_months(month)[-settings.backtest_months :], *origin.test_months(month, since)}
-        challenger = origin.pooled(sorted(months))
+        challenger = origin.pooled(origin.test_months(month, since))
     return decide(
         unseen,
         challenger,

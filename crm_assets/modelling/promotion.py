@@ -225,8 +225,9 @@ def decide(
 
     Args:
         champion: from `champion_predictions`; None when there is no champion yet.
-        challenger: rolling-origin predictions (rows of `backtest.BACKTEST`) of the backtest's window, and of the
-            champion's months. Calibration is checked on each of the newest of their months.
+        challenger: rolling-origin predictions (rows of `backtest.BACKTEST`): of the backtest's window when there is
+            no champion, of the months that the champion had not seen when there is one. Calibration is checked on each
+            of the newest of them: a model of few early months says little of today's recipe.
         trained_on: contract that the challenger was trained on.
         current: contract of the tables as they are.
         leakage_faults: what the leakage gate found wrong, in words.

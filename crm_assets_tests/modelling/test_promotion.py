@@ -325,21 +325,6 @@ def test_a_rung_that_is_champion_is_not_beaten_by_ranking() -> None:
     assert not over_rung.promoted
 
 
-def test_calibration_is_checked_in_months_before_the_champions_as_well() -> None:
-    book = Book()
-    off = np.where(book.rows["snapshot_month"] == MONTHS[0], np.clip(book.truth + 0.15, 0, 1), book.truth)
-    before = book.champion(book.noisy(1.5))
-    decision = decide(
-        before[before["snapshot_month"] == MONTHS[-1]],
-        book.challenger(np.asarray(off)),
-        trained_on="c1",
-        current="c1",
-        segments=book.segments,
-        limits=QUICK,
-    )
-    assert [name for name in failed(decision) if name.startswith("calibration")] == [f"calibration {MONTHS[0]}"]
-
-
 def test_without_a_backtest_there_is_no_first_champion() -> None:
     decision = decide(None, predictions([], []), trained_on="c", current="c")
     assert failed(decision) == ["comparison"]
