@@ -1,18 +1,40 @@
-"""Drift of a month: its scored book against the champion's reference, as a table, a level and a page to read."""
+"""Drift of a month: its intake, book and closings against the champion's reference, as a table, a level and a page."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from crm_assets.calendar import Month
-from crm_assets.monitoring.drift_columns import PREDICTION, compare_columns, no_columns
-from crm_assets.monitoring.drift_level import RULES_OF_THUMB, DriftThresholds, drift_level
-from crm_assets.monitoring.errors import MonitoringError
-from crm_assets.monitoring.reference import reference_for
-from crm_assets.monitoring.rows import as_probabilities, require_columns, require_one
+from crm_assets.monitoring.drift_columns import (
+    MIN_ROWS,
+    PREDICTION,
+    PROBABILITY,
+    SHARE_WON,
+    compare_book,
+    compare_closings,
+    compare_intake,
+    judged,
+    no_columns,
+)
+from crm_assets.monitoring.drift_level import CALIBRATED, DriftThresholds, Evidence, drift_level
+from crm_assets.monitoring.reference import (
+    BOOK,
+    BOOK_NUMBERS,
+    CLOSING_COLUMNS,
+    CLOSINGS,
+    INTAKE,
+    INTAKE_READ,
+    check_reference,
+    months_held,
+    rows_of,
+    why_no_book,
+)
+from crm_assets.monitoring.rows import as_numbers, as_probabilities, require_columns, require_one
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,62 +43,72 @@ COMPARED, NOT_COMPARED = "compared", "not compared"
 
 
 @dataclass(frozen=True)
+class MonthRows:
+    """What is known of a month at its end.
+
+    Attributes:
+        intake: the deals engaged in it that are open at its end, each once, with INTAKE_READ.
+        book: the open deals, with BOOK_NUMBERS and `probability`; checked where it has `snapshot_month` or
+            `model_version`.
+        closings: the deals closed in it, with CLOSING_COLUMNS.
+    """
+
+    intake: pd.DataFrame
+    book: pd.DataFrame
+    closings: pd.DataFrame
+
+
+@dataclass(frozen=True)
 class DriftReport:
-    """How one month's book compares with the reference. What is None or empty by default stays so when not compared.
+    """How one month compares with the reference. What is None or empty by default stays so when not compared.
 
     Attributes:
         month: the snapshot month.
         model_version: version of the model that scored it.
         status: "compared" or "not compared".
-        rows_current, rows_reference: rows on each side, the reference's of the same quarter position only.
-        reference_months: the snapshot months of those, "2017-02", oldest first.
-        alpha: significance level of all tests together.
+        rows: part -> rows of the month.
+        rows_reference: part -> reference rows they are compared with.
+        reference_months: part -> the months of those, "2017-02", oldest first.
         thresholds: where the levels begin.
         reason: why it was not compared; None when it was.
         level: NONE, LOW, MEDIUM or HIGH by `drift_level.drift_level`.
-        tests: number of tests made.
-        share_drifted: share of the monitored columns, without the prediction, that drifted.
-        prediction_psi, prediction_drifted: the same for the scores themselves.
-        columns: a row of `drift_columns.DRIFT` per monitored column and one for the prediction.
+        why: what the level comes from, in words.
+        tests: part -> number of tests made.
+        share_drifted: share of the intake columns that moved.
+        prediction_psi: PSI of the scores at fixed age.
+        quality: 1 less the largest share of bad values in any column.
+        columns: rows of `drift_columns.DRIFT`.
         html: a page of its own that loads nothing from elsewhere.
     """
 
     month: Month
     model_version: str
     status: str
-    rows_current: int
-    rows_reference: int
-    reference_months: tuple[str, ...]
-    alpha: float
+    rows: dict[str, int]
+    rows_reference: dict[str, int]
+    reference_months: dict[str, tuple[str, ...]]
     thresholds: DriftThresholds
     reason: str | None = None
     level: str | None = None
-    tests: int = 0
+    why: tuple[str, ...] = ()
+    tests: dict[str, int] = field(default_factory=dict)
     share_drifted: float | None = None
     prediction_psi: float | None = None
-    prediction_drifted: bool | None = None
+    quality: float | None = None
     columns: pd.DataFrame = field(default_factory=no_columns, repr=False, compare=False)
     html: str = field(default="", repr=False, compare=False)
 
-    @property
-    def p_threshold(self) -> float | None:
-        """The p-value at or below which a test says that a column drifted: alpha / tests; None without tests."""
-        return self.alpha / self.tests if self.tests else None
+    def p_threshold(self, part: str) -> float | None:
+        """The p-value at or below which a test of a part says that it drifted: alpha / tests; None without tests."""
+        return self.thresholds.alpha / self.tests[part] if self.tests.get(part) else None
 
-    @property
-    def drifted_columns(self) -> tuple[str, ...]:
-        """Names of what drifted, the prediction among them."""
-        return tuple(self.columns.loc[self.columns["drifted"].fillna(value=False).astype(bool), "column"])
-
-    @property
-    def untested_columns(self) -> tuple[str, ...]:
-        """Names of the columns whose values could not be tested, for the `reason` in `columns`."""
-        return tuple(self.columns.loc[self.columns["reason"].notna(), "column"])
-
-    @property
-    def new_category_columns(self) -> tuple[str, ...]:
-        """Names of the columns with categories that the reference lacks."""
-        return tuple(self.columns.loc[self.columns["new_categories"] != "", "column"])
+    def named(self, column: str) -> tuple[str, ...]:
+        """Names of the rows of `columns` for which that column is true, not empty and not blank."""
+        held = self.columns[column]
+        chosen = held.fillna(value=False).astype(bool) if held.dtype == "boolean" or held.dtype == bool else held.notna()
+        if held.dtype != "boolean" and held.dtype != bool:
+            chosen &= held.fillna("") != ""
+        return tuple(self.columns.loc[chosen.astype(bool), "column"])
 
     def summary(self) -> dict[str, Any]:
         """The figures as one flat row of plain values, with the same names for every month."""
@@ -86,52 +118,60 @@ class DriftReport:
             "status": self.status,
             "reason": self.reason,
             "level": self.level,
-            "rows_current": self.rows_current,
-            "rows_reference": self.rows_reference,
-            "reference_months": ", ".join(self.reference_months),
-            "tests": self.tests,
-            "p_threshold": self.p_threshold,
+            "why": "; ".join(self.why),
             "share_drifted": self.share_drifted,
             "prediction_psi": self.prediction_psi,
-            "prediction_drifted": self.prediction_drifted,
-            "drifted_columns": ", ".join(self.drifted_columns),
-            "untested_columns": ", ".join(self.untested_columns),
-            "new_category_columns": ", ".join(self.new_category_columns),
+            "quality": self.quality,
+            **{f"{part}_rows": self.rows.get(part, 0) for part in (INTAKE, BOOK, CLOSINGS)},
+            **{f"{part}_reference_rows": self.rows_reference.get(part, 0) for part in (INTAKE, BOOK, CLOSINGS)},
+            "reference_months": ", ".join(self.reference_months.get(BOOK, ())),
+            "tests": sum(self.tests.values()),
+            "drifted_columns": ", ".join(self.named("drifted")),
+            "moved_columns": ", ".join(self.named("moved")),
+            "bad_columns": ", ".join(self.named("bad")),
+            "untested_columns": ", ".join(self.named("reason")),
         }
 
 
+@dataclass(frozen=True)
+class Sides:
+    """The rows that a page draws.
+
+    Attributes:
+        month: the month's.
+        intake, book: the reference rows they are compared with.
+        weights: of the reference's book, which bring it to the month's ages, (n,).
+    """
+
+    month: MonthRows
+    intake: pd.DataFrame
+    book: pd.DataFrame
+    weights: NDArray[np.float64]
+
+
 def drift_report(
-    current: pd.DataFrame,
+    rows: MonthRows,
     reference: pd.DataFrame | None,
     *,
-    numeric: Sequence[str],
-    categorical: Sequence[str],
     month: Month,
     model_version: str,
-    prediction: str = "probability",
-    min_rows: int = 30,
-    alpha: float = 0.05,
-    thresholds: DriftThresholds = RULES_OF_THUMB,
+    thresholds: DriftThresholds = CALIBRATED,
+    performance_outside: bool | None = None,
 ) -> DriftReport:
-    """Compare the scored book of `month` with the reference rows of the same quarter position.
+    """Compare a month with the champion's reference.
 
-    Whether a column differs is tested: Kolmogorov-Smirnov for numbers and the prediction, chi-square for categories,
-    Fisher for the share of missing numbers, Bonferroni over all of them. How much it differs is the PSI. The tests take
-    rows for independent, but an opportunity stands in several months and features of its agent or cohort repeat over
-    many rows: between real months they reject more often than `alpha`.
+    The intake, in which each deal stands once, is tested: Kolmogorov-Smirnov for numbers, chi-square for categories,
+    Fisher for what is missing, Bonferroni over all of them; how much it differs is the PSI. The scores are compared at
+    fixed age with books of the same quarter position. Wins among the closings are tested against those expected of the
+    quarter position and the region. Numbers that models read are looked over for missing values, range and units.
 
     Args:
-        current: one row per scored opportunity, with `numeric`, `categorical` and `prediction`. Where it has
-            `snapshot_month` or `model_version`, they are checked.
-        reference: a set made by `reference.reference_set`, of any quarter positions; None where there is none.
-        numeric, categorical: the monitored columns. Leave out the calendar, running totals and columns of many
-            categories: they differ every month.
-        month: snapshot month of `current`.
-        model_version: version of the model that scored it.
-        prediction: column of the probabilities, in both frames.
-        min_rows: rows each side must have to be compared, and values of a numeric column to be tested; at least 2.
-        alpha: chance that a test flags any column of a month that does not differ, between 0 and 1.
+        rows: what is known of the month.
+        reference: a set made by `reference.reference_set`; None where there is none.
+        month: its month.
+        model_version: version of the model that scored the book.
         thresholds: where the levels begin.
+        performance_outside: whether realised performance is outside the champion's interval; None when not known.
 
     Raises:
         MonitoringError: a column is missing or of the wrong type, a probability is missing or out of range, or the
@@ -139,84 +179,126 @@ def drift_report(
     """
     from crm_assets.monitoring.drift_page import compared_page, not_compared_page
 
-    names = [*numeric, *categorical]
-    _check_arguments([*names, prediction], min_rows, alpha)
-    _check_scores(current, [*names, prediction], prediction, month, model_version)
-    rows, reason = _matching(reference, [*names, prediction], month, model_version)
-    if reason is None and min(len(current), len(rows)) < min_rows:
-        reason = f"{len(current)} scores against {len(rows)} reference rows: each side needs at least {min_rows}"
+    report, sides = compare(
+        rows,
+        reference,
+        month=month,
+        model_version=model_version,
+        thresholds=thresholds,
+        performance_outside=performance_outside,
+    )
+    page = not_compared_page(report) if sides is None else compared_page(report, sides)
+    return dataclasses.replace(report, html=page)
+
+
+def compare(
+    rows: MonthRows,
+    reference: pd.DataFrame | None,
+    *,
+    month: Month,
+    model_version: str,
+    thresholds: DriftThresholds = CALIBRATED,
+    performance_outside: bool | None = None,
+) -> tuple[DriftReport, Sides | None]:
+    """A drift report without its page, and what the page is drawn from; None when the month was not compared.
+
+    Takes and raises what `drift_report` does.
+    """
+    _check_rows(rows, month, model_version)
+    reason = None
+    held = rows.book.iloc[:0], rows.intake.iloc[:0], rows.closings.iloc[:0]
+    months: dict[str, tuple[str, ...]] = {}
+    if reference is None or reference.empty:
+        reason = f"model version {model_version} has no reference rows"
+    else:
+        check_reference(reference, month, model_version)
+        held = (
+            rows_of(reference, BOOK, month.quarter_position),
+            rows_of(reference, INTAKE),
+            rows_of(reference, CLOSINGS),
+        )
+        if held[0].empty:
+            reason = why_no_book(reference, month.quarter_position)
+        months = {
+            BOOK: tuple(sorted(held[0]["snapshot_month"].unique())),
+            INTAKE: tuple(map(str, months_held(reference, INTAKE))),
+            CLOSINGS: tuple(map(str, months_held(reference, CLOSINGS))),
+        }
+    book, intake, closings = held
+    if reason is None:
+        for part, now, before in ((BOOK, rows.book, book), (INTAKE, rows.intake, intake)):
+            if reason is None and min(len(now), len(before)) < MIN_ROWS:
+                reason = f"the {part} has {len(now)} rows against {len(before)} of the reference: each side needs "
+                reason += f"at least {MIN_ROWS}"
     report = DriftReport(
         month=month,
         model_version=model_version,
         status=COMPARED if reason is None else NOT_COMPARED,
         reason=reason,
-        rows_current=len(current),
-        rows_reference=len(rows),
-        reference_months=tuple(sorted(rows["snapshot_month"].unique())) if len(rows) else (),
-        alpha=alpha,
+        rows={INTAKE: len(rows.intake), BOOK: len(rows.book), CLOSINGS: len(rows.closings)},
+        rows_reference={INTAKE: len(intake), BOOK: len(book), CLOSINGS: len(closings)},
+        reference_months=months,
         thresholds=thresholds,
     )
     if reason is not None:
-        return dataclasses.replace(report, html=not_compared_page(report))
-    columns, tests = compare_columns(
-        current,
-        rows,
-        numeric=numeric,
-        categorical=categorical,
-        prediction=prediction,
-        month=month,
-        min_rows=min_rows,
-        alpha=alpha,
-    )
-    monitored = columns.loc[columns["kind"] != PREDICTION, "drifted"].fillna(value=False).astype(bool)
-    predicted = columns[columns["kind"] == PREDICTION].iloc[0]
+        return report, None
+    of_book, at_age = compare_book(rows.book, book, rows.intake, intake)
+    compared = [*compare_intake(rows.intake, intake), *of_book, *compare_closings(rows.closings, closings, month)]
+    columns, tests = judged(compared, month, thresholds)
+    evidence = _evidence(columns, performance_outside)
+    level, why = drift_level(evidence, thresholds)
+    prediction = columns[columns["kind"] == PREDICTION].iloc[0]
+    untold = str(prediction["reason"]) if prediction["psi"] is None or np.isnan(prediction["psi"]) else None
+    if untold and level not in ("MEDIUM", "HIGH"):
+        # Nothing bad was found, but neither were the scores compared: no level that looks fine.
+        report = dataclasses.replace(report, status=NOT_COMPARED, reason=untold, columns=columns, tests=tests)
+        return report, None
     report = dataclasses.replace(
         report,
-        level=drift_level(columns, thresholds),
+        level=level,
+        why=why,
         tests=tests,
-        share_drifted=float(monitored.mean()),
-        prediction_psi=float(predicted["psi"]),
-        prediction_drifted=bool(predicted["drifted"]),
+        share_drifted=len(evidence.moved) / evidence.columns,
+        prediction_psi=evidence.prediction_psi,
+        quality=evidence.quality,
         columns=columns,
     )
-    return dataclasses.replace(report, html=compared_page(report, current, rows))
+    return report, Sides(rows, intake, book, at_age.weights)
 
 
-def _check_arguments(names: Sequence[str], min_rows: int, alpha: float) -> None:
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise MonitoringError(f"{', '.join(repeated)} is to be monitored twice: name each column once")
-    if len(names) < 2:
-        raise MonitoringError("no column is to be monitored besides the prediction: name at least one")
-    if min_rows < 2 or not 0 < alpha < 1:
-        raise ValueError(f"min_rows {min_rows} must be at least 2 and alpha {alpha} between 0 and 1")
+def _evidence(columns: pd.DataFrame, performance_outside: bool | None) -> Evidence:
+    intake = columns[columns["part"] == INTAKE]
+    drifted = columns["drifted"].fillna(value=False).astype(bool)
+    worst = columns.loc[columns["bad_share"].fillna(0).idxmax()]
+    bad_share = float(worst["bad_share"]) if worst["bad"] else 0.0
+    won = columns[(columns["kind"] == SHARE_WON) & columns["moved"]]
+    psi = columns.loc[columns["kind"] == PREDICTION, "psi"].iloc[0]
+    small = columns[drifted & ~columns["moved"]]
+    noticed = [f"{row.column} differs, by little" for row in small.itertuples()]
+    # Missing values come and go by single rows; that is worth a word only where tests find more of them.
+    named = columns[(columns["bad_share"].fillna(0) > 0) & ((columns["new_categories"] != "") | drifted)]
+    noticed += [f"{row.column}: {row.bad}" for row in named.itertuples()]
+    return Evidence(
+        moved=tuple(intake.loc[intake["moved"], "column"]),
+        columns=len(intake),
+        prediction_psi=None if np.isnan(psi) else float(psi),
+        quality=1 - bad_share,
+        worst=f"{worst['column']} ({worst['part']}) {worst['bad']}" if bad_share else "",
+        win_changes=tuple((str(row.column), float(row.change)) for row in won.itertuples()),
+        noticed=tuple(noticed),
+        performance_outside=performance_outside,
+    )
 
 
-def _check_scores(
-    current: pd.DataFrame, names: Sequence[str], prediction: str, month: Month, model_version: str
-) -> None:
+def _check_rows(rows: MonthRows, month: Month, model_version: str) -> None:
     place = f"the scores of {month}"
-    require_columns(current, names, place)
-    if "snapshot_month" in current:
-        require_one(current, "snapshot_month", str(month), place, "hand in the rows of that month alone")
-    if "model_version" in current:
-        require_one(current, "model_version", model_version, place, "score the month again with one version")
-    as_probabilities(current[prediction], place)
-
-
-def _matching(
-    reference: pd.DataFrame | None, names: Sequence[str], month: Month, model_version: str
-) -> tuple[pd.DataFrame, str | None]:
-    """The reference rows to compare `month` with, and why there are none."""
-    if reference is None or reference.empty:
-        return no_columns(), f"model version {model_version} has no reference rows"
-    place = "the reference rows"
-    require_columns(reference, ["snapshot_month", "next_quarter_position", "model_version", *names], place)
-    require_one(reference, "model_version", model_version, place, f"make the reference of version {model_version}")
-    latest = str(reference["snapshot_month"].max())
-    if latest >= str(month):
-        raise MonitoringError(
-            f"the reference rows reach {latest}, but {month} can be compared only with earlier months: make the "
-            "reference from what had matured when the model was trained"
-        )
-    return reference_for(reference, month.next.quarter_position)
+    require_columns(rows.book, [*BOOK_NUMBERS, PROBABILITY], place)
+    if "snapshot_month" in rows.book:
+        require_one(rows.book, "snapshot_month", str(month), place, "hand in the rows of that month alone")
+    if "model_version" in rows.book:
+        require_one(rows.book, "model_version", model_version, place, "score the month again with one version")
+    as_probabilities(rows.book[PROBABILITY], place)
+    for name in BOOK_NUMBERS:
+        as_numbers(rows.book[name], place)
+    require_columns(rows.intake, INTAKE_READ, f"the intake of {month}")
+    require_columns(rows.closings, CLOSING_COLUMNS, f"the closings of {month}")

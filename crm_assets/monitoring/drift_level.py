@@ -1,58 +1,98 @@
-"""The drift level of a month: one rule from the figures of its columns to NONE, LOW, MEDIUM or HIGH."""
+"""The drift level of a month: one rule from what was measured to NONE, LOW, MEDIUM or HIGH, with the reasons."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from crm_assets.monitoring.drift_columns import PREDICTION
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 LEVELS = NONE, LOW, MEDIUM, HIGH = ("NONE", "LOW", "MEDIUM", "HIGH")
+
+HIGH_FACTOR = 2.0
+"""How many times its threshold the prediction's PSI has to be for HIGH."""
+HIGH_BAD_SHARE = 0.5
+"""Share of a column's values that has to be bad for HIGH."""
 
 
 @dataclass(frozen=True)
 class DriftThresholds:
-    """Where one level of drift ends and the next begins. The defaults are rules of thumb, not calibrated.
+    """Where one level of drift ends and the next begins; the defaults are calibrated, see docs/monitoring.md.
 
     Attributes:
-        small_psi: PSI from which a drifted column or prediction counts as moved.
-        large_psi: PSI from which it counts as moved far.
-        large_share: share of the monitored columns that have moved from which the month is HIGH.
+        alpha: chance that the tests flag any intake column of a month that does not differ; and again for the closings.
+        column_psi: PSI from which an intake column that tests flag has moved.
+        prediction_psi: PSI at fixed age from which the scores have moved.
+        quality: quality score below which values are bad enough to matter.
+        win_rate: relative change from which a share won that tests flag has moved.
+        high_share: share of the intake columns that have moved from which the month is HIGH.
     """
 
-    small_psi: float = 0.1
-    large_psi: float = 0.25
-    large_share: float = 0.5
+    alpha: float = 0.01
+    column_psi: float = 0.03
+    prediction_psi: float = 0.5
+    quality: float = 0.98
+    win_rate: float = 0.15
+    high_share: float = 0.5
 
     def __post_init__(self) -> None:
-        if not (0 <= self.small_psi <= self.large_psi and 0 < self.large_share <= 1):
-            raise ValueError(f"thresholds out of order: {self}")
+        fits = 0 < self.alpha < 1 and self.column_psi > 0 and self.prediction_psi > 0
+        if not (fits and 0 < self.quality <= 1 and 0 < self.win_rate < 1 and 0 < self.high_share <= 1):
+            raise ValueError(f"thresholds out of range: {self}")
 
 
-RULES_OF_THUMB = DriftThresholds()
+CALIBRATED = DriftThresholds()
 
 
-def drift_level(columns: pd.DataFrame, thresholds: DriftThresholds = RULES_OF_THUMB) -> str:
-    """One of LEVELS from a column table; the first that holds.
+@dataclass(frozen=True)
+class Evidence:
+    """What was measured of a month.
 
-    HIGH: the prediction drifted with a PSI of `large_psi` or more, or `large_share` or more of the monitored columns
-    drifted with a PSI of `small_psi` or more.
-    MEDIUM: the prediction drifted with a PSI of `small_psi` or more, or a column with one of `large_psi` or more.
-    LOW: anything drifted, or a column has a category that the reference lacks.
-
-    A column that could not be tested counts as one that did not drift.
+    Attributes:
+        moved: intake columns that have moved.
+        columns: number of intake columns.
+        prediction_psi: of the scores at fixed age; None when it could not be compared.
+        quality: quality score of the month in [0, 1].
+        worst: column with the most bad values, and what they are; empty when there are none.
+        win_changes: closings whose share won has moved -> the relative change.
+        noticed: what differs without having moved, in words.
+        performance_outside: whether realised performance is outside the champion's interval; None when not known.
     """
-    drifted = columns["drifted"].fillna(value=False).astype(bool)
-    is_prediction = columns["kind"] == PREDICTION
-    moved = drifted & (columns["psi"] >= thresholds.small_psi)
-    moved_far = drifted & (columns["psi"] >= thresholds.large_psi)
-    if (moved_far & is_prediction).any() or moved[~is_prediction].mean() >= thresholds.large_share:
-        return HIGH
-    if (moved & is_prediction).any() or moved_far.any():
-        return MEDIUM
-    if drifted.any() or (columns["new_categories"] != "").any():
-        return LOW
-    return NONE
+
+    moved: tuple[str, ...]
+    columns: int
+    prediction_psi: float | None
+    quality: float
+    worst: str = ""
+    win_changes: tuple[tuple[str, float], ...] = ()
+    noticed: tuple[str, ...] = ()
+    performance_outside: bool | None = None
+
+
+def drift_level(found: Evidence, thresholds: DriftThresholds = CALIBRATED) -> tuple[str, tuple[str, ...]]:
+    """One of LEVELS and why, in words; the first that holds.
+
+    HIGH: `high_share` or more of the intake columns have moved, the scores by HIGH_FACTOR times `prediction_psi`, at
+    least HIGH_BAD_SHARE of a column's values are bad, or performance is outside its interval.
+    MEDIUM: an intake column has moved, the scores have, quality is below `quality`, or a share won has moved.
+    LOW: tests found something, too small to have moved.
+    """
+    prediction = found.prediction_psi or 0.0
+    moved = f"moved: {', '.join(found.moved)}"
+    scores = f"scores at fixed age moved, PSI {prediction:.2f}"
+    quality = f"quality {found.quality:.2f}: {found.worst}"
+    high = [
+        (bool(found.moved) and len(found.moved) >= thresholds.high_share * found.columns, moved),
+        (prediction >= HIGH_FACTOR * thresholds.prediction_psi, scores),
+        (1 - found.quality >= HIGH_BAD_SHARE, quality),
+        (found.performance_outside is True, "realised performance is outside the champion's interval"),
+    ]
+    medium = [
+        (bool(found.moved), moved),
+        (prediction >= thresholds.prediction_psi, scores),
+        (found.quality < thresholds.quality, quality),
+        *((True, f"share won of {name} {change:+.0%}") for name, change in found.win_changes),
+    ]
+    held = [why for holds, why in medium if holds]
+    for level, rules in ((HIGH, high), (MEDIUM, medium)):
+        why = [why for holds, why in rules if holds]
+        if why:
+            return level, tuple(dict.fromkeys([*why, *held, *found.noticed]))
+    return (LOW, found.noticed) if found.noticed else (NONE, ())

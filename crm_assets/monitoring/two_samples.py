@@ -102,7 +102,7 @@ def psi_of_labels(reference: NDArray[np.str_], current: NDArray[np.str_]) -> flo
     return psi(table[:, 0], table[:, 1])
 
 
-def psi(reference: NDArray[np.int64], current: NDArray[np.int64]) -> float:
+def psi(reference: NDArray[np.int64] | NDArray[np.float64], current: NDArray[np.int64]) -> float:
     """Population stability index of two histograms over the same bins, shape (bins,): sum of (q - p) ln(q / p).
 
     p and q are the shares of the reference and the current rows in each bin, with half a row added to every bin that
