@@ -153,6 +153,30 @@ class Settings(BaseSettings):
     )
     tuning_trials: int = Field(30, ge=1, description="Most settings that are tried in tuning a candidate.")
     trees: int = Field(300, ge=10, description="Trees of the boosted candidates.")
+    drift_alpha: float = Field(
+        0.02,
+        gt=0,
+        lt=1,
+        description="Chance that tests find an intake column, or a share won, of a month different that is not.",
+    )
+    drift_column_psi: float = Field(
+        0.02, gt=0, description="PSI from which an intake column that tests find different makes a month MEDIUM."
+    )
+    drift_prediction_psi: float = Field(
+        0.5, gt=0, description="PSI of the scores at fixed age from which a month is MEDIUM, and HIGH from twice that."
+    )
+    drift_quality: float = Field(
+        0.98, gt=0, le=1, description="Quality score of a month's columns below which it is MEDIUM."
+    )
+    drift_win_rate: float = Field(
+        0.15,
+        gt=0,
+        lt=1,
+        description="Change of the share won, relative to the expected one, from which it makes a month MEDIUM.",
+    )
+    drift_high_share: float = Field(
+        0.5, gt=0, le=1, description="Share of the intake columns that have moved from which a month is HIGH."
+    )
     seed: int = Field(7, ge=0, description="Seed of training and of every sample.")
     alert_urls: SecretStr | None = Field(
         None,

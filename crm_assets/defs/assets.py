@@ -14,9 +14,10 @@ from crm_assets.defs.inputs import Inputs
 from crm_assets.defs.leakage import LEAKAGE_ASSETS
 from crm_assets.defs.model import backtest_predictions, candidate_predictions, promotion_checks, win_model
 from crm_assets.defs.model_card import model_card
-from crm_assets.defs.monitoring import MONITORING_ASSETS
+from crm_assets.defs.monitoring import DRIFT_ASSETS
 from crm_assets.defs.monthly import Made, MonthlyAsset
 from crm_assets.defs.partitions import partition_mapping
+from crm_assets.defs.performance import PERFORMANCE_ASSETS
 from crm_assets.defs.platform import Platform
 from crm_assets.defs.raw import RAW_ASSETS
 from crm_assets.defs.scoring import SCORING_ASSETS
@@ -34,7 +35,8 @@ ASSETS: tuple[MonthlyAsset, ...] = (
     promotion_checks,
     model_card,
     *SCORING_ASSETS,
-    *MONITORING_ASSETS,
+    *DRIFT_ASSETS,
+    *PERFORMANCE_ASSETS,
 )
 """Every asset, each below those it reads."""
 

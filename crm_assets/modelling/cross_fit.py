@@ -52,4 +52,5 @@ def folds(opportunities: pd.Series) -> NDArray[np.int64]:
     """The fold of each opportunity, from 0 to FOLDS - 1: the same for the same id, whatever else there is."""
     codes, names = opportunities.factorize()
     dealt = np.array([zlib.crc32(str(name).encode()) % FOLDS for name in names], dtype=np.int64)
-    return dealt[codes]
+    fold: NDArray[np.int64] = dealt[codes]
+    return fold

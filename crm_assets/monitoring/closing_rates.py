@@ -123,9 +123,8 @@ def _cells(reference: pd.DataFrame) -> pd.DataFrame:
 def _design(region: object, position: object, regions: list[str]) -> NDArray[np.float64]:
     """Columns: each quarter position, each region; the small ridge makes them identifiable."""
     region, position = np.asarray(region), np.asarray(position)
-    return np.column_stack(
-        [*((position == each).astype(float) for each in (1, 2, 3)), *((region == name).astype(float) for name in regions)]
-    )
+    positions = [(position == each).astype(float) for each in POSITION_NAMES]
+    return np.column_stack([*positions, *((region == name).astype(float) for name in regions)])
 
 
 def _fitted(
@@ -142,7 +141,7 @@ def _fitted(
         coefficients = coefficients + step
         if np.abs(step).max() < 1e-10:
             break
-    return coefficients, np.linalg.inv(hessian)
+    return coefficients, np.linalg.inv(hessian).astype(np.float64)
 
 
 def _overdispersion(design: NDArray[np.float64], coefficients: NDArray[np.float64], cells: pd.DataFrame) -> float:

@@ -47,7 +47,7 @@ class MonthRows:
     """What is known of a month at its end.
 
     Attributes:
-        intake: the deals engaged in it that are open at its end, each once, with INTAKE_READ.
+        intake: the deals engaged in it, each once, with INTAKE_READ.
         book: the open deals, with BOOK_NUMBERS and `probability`; checked where it has `snapshot_month` or
             `model_version`.
         closings: the deals closed in it, with CLOSING_COLUMNS.
@@ -103,12 +103,9 @@ class DriftReport:
         return self.thresholds.alpha / self.tests[part] if self.tests.get(part) else None
 
     def named(self, column: str) -> tuple[str, ...]:
-        """Names of the rows of `columns` for which that column is true, not empty and not blank."""
-        held = self.columns[column]
-        chosen = held.fillna(value=False).astype(bool) if held.dtype == "boolean" or held.dtype == bool else held.notna()
-        if held.dtype != "boolean" and held.dtype != bool:
-            chosen &= held.fillna("") != ""
-        return tuple(self.columns.loc[chosen.astype(bool), "column"])
+        """Names of the rows of `columns` for which that column is true, or holds a text."""
+        chosen = [value is True or (isinstance(value, str) and value != "") for value in self.columns[column].tolist()]
+        return tuple(self.columns.loc[chosen, "column"])
 
     def summary(self) -> dict[str, Any]:
         """The figures as one flat row of plain values, with the same names for every month."""
@@ -284,7 +281,7 @@ def _evidence(columns: pd.DataFrame, performance_outside: bool | None) -> Eviden
         prediction_psi=None if np.isnan(psi) else float(psi),
         quality=1 - bad_share,
         worst=f"{worst['column']} ({worst['part']}) {worst['bad']}" if bad_share else "",
-        win_changes=tuple((str(row.column), float(row.change)) for row in won.itertuples()),
+        win_changes=tuple(zip(won["column"].astype(str), won["change"].astype(float), strict=True)),
         noticed=tuple(noticed),
         performance_outside=performance_outside,
     )

@@ -14,6 +14,7 @@ from crm_assets.monitoring.closing_rates import WonShare, won_shares
 from crm_assets.monitoring.drift_level import DriftThresholds
 from crm_assets.monitoring.fixed_age import AtFixedAge, psi_at_fixed_age
 from crm_assets.monitoring.reference import (
+    AGENTS_NUMBERS,
     BOOK,
     BOOK_NUMBERS,
     CLOSINGS,
@@ -21,7 +22,6 @@ from crm_assets.monitoring.reference import (
     INTAKE_CATEGORIES,
     INTAKE_NUMBERS,
     PARTS,
-    AGENTS_NUMBERS,
 )
 from crm_assets.monitoring.rows import MISSING, as_labels, as_numbers, as_probabilities
 from crm_assets.monitoring.two_samples import (
@@ -68,9 +68,7 @@ DRIFT = Table(
         ),
         Column("psi", Kind.FLOAT, "Population stability index: how far it moved; of the scores at fixed age"),
         Column("change", Kind.FLOAT, "Of closings: wins beyond those expected, relative to them", unit="share"),
-        Column(
-            "drifted", Kind.BOOLEAN, "Whether a test says so, corrected for their number; empty without a test"
-        ),
+        Column("drifted", Kind.BOOLEAN, "Whether a test says so, corrected for their number; empty without a test"),
         Column("moved", Kind.BOOLEAN, "Whether it also moved by as much as the threshold", required=True),
         Column("missing_current", Kind.FLOAT, "Rows of the month without a value", unit="share"),
         Column("missing_reference", Kind.FLOAT, "Rows of the reference without a value", unit="share"),
@@ -131,7 +129,9 @@ def compare_closings(current: pd.DataFrame, reference: pd.DataFrame, month: Mont
     return [_told(share) for share in won_shares(reference, current, month.quarter_position)]
 
 
-def judged(rows: list[dict[str, Any]], month: Month, thresholds: DriftThresholds) -> tuple[pd.DataFrame, dict[str, int]]:
+def judged(
+    rows: list[dict[str, Any]], month: Month, thresholds: DriftThresholds
+) -> tuple[pd.DataFrame, dict[str, int]]:
     """Rows of DRIFT with their verdicts, and part -> number of tests made.
 
     A row has drifted when one of its p-values is at most alpha / tests of its part (Bonferroni), and moved when it also
@@ -300,5 +300,3 @@ def _named(labels: dict[str, int]) -> str:
     named = [f"{label} ({count})" for label, count in labels.items()]
     more = len(named) - _NEW_CATEGORIES_NAMED
     return ", ".join(named[:_NEW_CATEGORIES_NAMED]) + (f", and {more} more" if more > 0 else "")
-
-

@@ -25,8 +25,8 @@ class DriftThresholds:
         high_share: share of the intake columns that have moved from which the month is HIGH.
     """
 
-    alpha: float = 0.01
-    column_psi: float = 0.03
+    alpha: float = 0.02
+    column_psi: float = 0.02
     prediction_psi: float = 0.5
     quality: float = 0.98
     win_rate: float = 0.15

@@ -1,4 +1,4 @@
-"""The page of a drift report: the verdict as plain HTML, and below it Evidently's picture of every tested column."""
+"""The page of a drift report: the verdict as plain HTML, and below it Evidently's picture of what was compared."""
 
 from __future__ import annotations
 
@@ -6,22 +6,32 @@ from collections.abc import Hashable, Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from numpy.typing import NDArray
+import numpy as np
 
-from crm_assets.monitoring.drift_columns import CATEGORICAL, PREDICTION, as_model_numbers
-from crm_assets.monitoring.drift_level import HIGH, LOW, MEDIUM, NONE, DriftThresholds
-from crm_assets.monitoring.evidently_table import evidently_page
-from crm_assets.monitoring.reference import POSITION_NAMES
+from crm_assets.monitoring.drift_columns import (
+    CATEGORICAL,
+    MIN_ROWS,
+    NUMERIC,
+    PREDICTION,
+    PROBABILITY,
+    as_model_numbers,
+)
+from crm_assets.monitoring.drift_level import HIGH, HIGH_BAD_SHARE, HIGH_FACTOR, LOW, MEDIUM, NONE
+from crm_assets.monitoring.evidently_table import Drawn, evidently_page
+from crm_assets.monitoring.reference import BOOK, CLOSINGS, INTAKE, POSITION_NAMES
 from crm_assets.monitoring.rows import as_labels
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
-    from crm_assets.monitoring.drift import DriftReport
+    from crm_assets.monitoring.drift import DriftReport, Sides
 
 LEVEL_COLOURS = {NONE: "#2e7d32", LOW: "#8a6d00", MEDIUM: "#c25700", HIGH: "#b71c1c", None: "#5f6368"}
 
 _LARGEST_DRAWN = 1e12
+DRAWN_ROWS = 5_000
+"""Rows of a side that are drawn at most, evenly spread over all; tests and figures take every row."""
 
 # The browser itself refuses whatever the page, or the script inside it, would fetch from elsewhere.
 _POLICY = (
@@ -48,30 +58,29 @@ _HEAD = f"""<meta charset="UTF-8">
 def not_compared_page(report: DriftReport) -> str:
     """A small page that says why the month was not compared."""
     body = f"<p>Not compared: {escape(report.reason or '')}.</p>" + _sides(report)
+    if len(report.columns):
+        body += _table(report.columns)
     title, verdict = _verdict(report, body)
     head = _HEAD.replace("TITLE", title)
     return f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{verdict}\n</body>\n</html>\n'
 
 
-def compared_page(report: DriftReport, current: pd.DataFrame, reference: pd.DataFrame) -> str:
-    """The verdict, the column table, and a picture of each tested column; the same bytes for the same rows.
+def compared_page(report: DriftReport, sides: Sides) -> str:
+    """The verdict, the table, and a picture of the scores and each intake column; the same bytes for the same rows.
+
+    The reference's scores are drawn at the month's ages, as they are compared.
 
     Args:
         report: the report, complete but for its page.
-        current, reference: the rows it compares.
+        sides: the rows it compares.
     """
-    ordered = report.columns.assign(second=report.columns["kind"] != PREDICTION).sort_values(
-        ["second", "drifted", "psi"], ascending=[True, False, False], kind="stable"
+    columns = report.columns
+    weight = columns["kind"].map({PREDICTION: 0}).fillna(1)
+    ordered = columns.assign(second=weight, bad_first=columns["bad"] == "").sort_values(
+        ["moved", "second", "drifted", "bad_first"], ascending=[False, True, False, True], kind="stable"
     )
-    title, verdict = _verdict(report, _sides(report) + _findings(report) + _column_rows(ordered) + _rules(report))
-    tested = ordered[ordered["p_value"].notna()]
-    now, before = _as_tested(current, tested), _as_tested(reference, tested)
-    drifted = {
-        name: bool(verdict)
-        for name, verdict in zip(tested["column"], tested["drifted"], strict=True)
-        if _can_be_drawn(now[name]) and _can_be_drawn(before[name])
-    }
-    page = evidently_page(now[list(drifted)], before[list(drifted)], drifted, report.p_threshold or 0.0)
+    title, verdict = _verdict(report, _sides(report) + _findings(report) + _table(ordered) + _rules(report))
+    page = evidently_page(_drawn(report, sides))
     for mark, added in (("<head>", _HEAD.replace("TITLE", title)), ("<body>", verdict)):
         start, found, end = page.partition(mark)
         if not found:
@@ -89,98 +98,136 @@ def _verdict(report: DriftReport, body: str) -> tuple[str, str]:
 
 
 def _sides(report: DriftReport) -> str:
-    reference = f"{report.rows_reference:,} reference rows"
-    if report.reference_months:
-        position = POSITION_NAMES[report.month.next.quarter_position]
-        months = ", ".join(report.reference_months)
-        reference += f" (the books of {escape(months)}, which precede the {position} month of a quarter too)"
-    return (
+    book = f"{report.rows_reference[BOOK]:,} reference rows"
+    if report.reference_months.get(BOOK):
+        position = POSITION_NAMES[report.month.quarter_position]
+        months = escape(", ".join(report.reference_months[BOOK]))
+        book += f" (the books at the end of {months}, the {position} month of a quarter too)"
+    text = (
         f"<p>The book of {report.month} as scored by model version {escape(report.model_version)}, "
-        f"{report.rows_current:,} opportunities, against {reference}.</p>"
+        f"{report.rows[BOOK]:,} opportunities, against {book}."
     )
+    for part, name in ((INTAKE, "deals engaged in the month"), (CLOSINGS, "deals closed in it")):
+        months_of = report.reference_months.get(part, ())
+        span = f" of {months_of[0]} to {months_of[-1]}" if months_of else ""
+        text += f" {report.rows[part]:,} {name} against {report.rows_reference[part]:,}{span}."
+    return text + "</p>"
 
 
 def _findings(report: DriftReport) -> str:
-    monitored = int((report.columns["kind"] != PREDICTION).sum())
-    drifted = round((report.share_drifted or 0.0) * monitored)
-    scores = "have drifted" if report.prediction_drifted else "have not drifted"
-    text = (
-        f"<p><b>{drifted} of {monitored}</b> monitored columns have drifted. The scores {scores}: "
-        f"PSI <b>{report.prediction_psi:.3f}</b>.</p>"
+    items = "".join(f"<li>{escape(why[0].upper() + why[1:])}</li>" for why in report.why)
+    listed = f"<ul>{items}</ul>" if items else "<p>Nothing differs beyond chance.</p>"
+    psi = "not compared" if report.prediction_psi is None else f"{report.prediction_psi:.3f}"
+    return (
+        f"<p>Scores at fixed age: PSI <b>{psi}</b>. Intake columns that moved: <b>{report.share_drifted:.0%}</b>. "
+        f"Quality: <b>{report.quality:.2f}</b> of 1.</p>{listed}"
     )
-    if report.new_category_columns:
-        text += f"<p>Categories that the reference lacks in: {escape(', '.join(report.new_category_columns))}.</p>"
-    if report.untested_columns:
-        text += f"<p>Not tested: {escape(', '.join(report.untested_columns))}; the table says why.</p>"
-    return text
 
 
 def _rules(report: DriftReport) -> str:
-    at: DriftThresholds = report.thresholds
+    at = report.thresholds
+    limits = "; ".join(
+        f"{_p(report.p_threshold(part))} for the {report.tests[part]} tests of the {part}"
+        for part in (INTAKE, CLOSINGS)
+        if report.tests.get(part)
+    )
     return (
-        f'<p class="note">Drifted: a p-value of at most {_p(report.p_threshold)}, which is {report.alpha:g} divided by '
-        f"the {report.tests} tests made. PSI says how much: {at.small_psi:g} is small, {at.large_psi:g} large. "
-        f"HIGH: the scores drifted with a large PSI, or at least {at.large_share:.0%} of the columns with a small one. "
-        "MEDIUM: the scores drifted with a small PSI, or a column with a large one. LOW: anything drifted, or a new "
-        "category. The levels are rules of thumb, not calibrated on this history; and rows are not independent, so the "
-        "tests find more between real months than their p-values promise.</p>"
-        '<p class="note">Below, the tested columns in the same order; open a row for its distribution.</p>'
+        f'<p class="note">Differs: a p-value of at most {at.alpha:g} divided by the number of tests: {limits}. Moved: '
+        f"an intake column that differs with a PSI of {at.column_psi:g}, a share won that differs by {at.win_rate:.0%} "
+        f"of itself, or the scores with a PSI of {at.prediction_psi:g}. HIGH: {at.high_share:.0%} of the intake "
+        f"columns moved, the scores with {HIGH_FACTOR:g} times their PSI, at least {HIGH_BAD_SHARE:.0%} of a "
+        f"column's values are bad, or performance is outside its interval. MEDIUM: anything moved, or quality is below {at.quality:g}. "
+        "LOW: anything differs. Quality is 1 less the largest share of bad values in a column.</p>"
+        "<p class=\"note\">Below, the scores, the reference's at this month's ages, and the columns of the intake; "
+        "open a row for its distribution. Months of many rows are drawn from a part of them.</p>"
     )
 
 
-def _column_rows(columns: pd.DataFrame) -> str:
-    header = "".join(
-        f"<th{' class=number' if numeric else ''}>{name}</th>"
-        for name, numeric in (
-            ("Column", False),
-            ("Drifted", False),
-            ("PSI", True),
-            ("Test", False),
-            ("Statistic", True),
-            ("p (values)", True),
-            ("Missing now", True),
-            ("in reference", True),
-            ("p (missing)", True),
-            ("Remarks", False),
-        )
+_HEADINGS = (
+    ("What", False),
+    ("Part", False),
+    ("Differs", False),
+    ("Moved", False),
+    ("PSI or change", True),
+    ("Test", False),
+    ("p (values)", True),
+    ("Missing now", True),
+    ("in reference", True),
+    ("p (missing)", True),
+    ("Remarks", False),
+)
+
+
+def _table(columns: pd.DataFrame) -> str:
+    header = "".join(f"<th{' class=number' if number else ''}>{name}</th>" for name, number in _HEADINGS)
+    return f"<table><tr>{header}</tr>{''.join(_row(row) for row in columns.to_dict('records'))}</table>"
+
+
+def _row(row: Mapping[Hashable, Any]) -> str:
+    remarks = [str(row["bad"])] if row["bad"] else []
+    remarks += [f"new: {row['new_categories']}"] if row["new_categories"] else []
+    remarks += [f"not compared: {row['reason']}"] if _given(row["reason"]) else []
+    size = f"{row['psi']:.3f}" if _given(row["psi"]) else f"{row['change']:+.1%}" if _given(row["change"]) else ""
+    cells = (
+        escape(str(row["column"])) + (" (the scores)" if row["kind"] == PREDICTION else ""),
+        escape(str(row["part"])),
+        "" if not _given(row["drifted"]) else "yes" if row["drifted"] else "no",
+        "yes" if row["moved"] else "",
+        size,
+        escape(str(row["test"])) if _given(row["test"]) else "",
+        _p(row["p_value"]),
+        *(f"{row[name]:.1%}" if _given(row[name]) else "" for name in ("missing_current", "missing_reference")),
+        _p(row["p_missing"]),
+        escape("; ".join(remarks)),
     )
-    return f"<table><tr>{header}</tr>{''.join(_column_row(row) for row in columns.to_dict('records'))}</table>"
+    filled = "".join(
+        f"<td{' class=number' if number else ''}>{text}</td>"
+        for text, (_, number) in zip(cells, _HEADINGS, strict=True)
+    )
+    return f"<tr{' class=drifted' if row['moved'] or row['bad'] else ''}>{filled}</tr>"
 
 
-def _column_row(row: Mapping[Hashable, Any]) -> str:
-    tested, drifted = _given(row["drifted"]), _given(row["drifted"]) and bool(row["drifted"])
-    remarks = [f"new: {row['new_categories']}"] if row["new_categories"] else []
-    remarks += [f"values not tested: {row['reason']}"] if _given(row["reason"]) else []
-    cells = [
-        (escape(str(row["column"])) + (" (the scores)" if row["kind"] == PREDICTION else ""), False),
-        (("yes" if drifted else "no") if tested else "not tested", False),
-        (f"{row['psi']:.3f}", True),
-        (escape(str(row["test"])), False),
-        (f"{row['statistic']:.3f}" if _given(row["statistic"]) else "", True),
-        (_p(row["p_value"]), True),
-        (f"{row['missing_current']:.1%}", True),
-        (f"{row['missing_reference']:.1%}", True),
-        (_p(row["p_missing"]), True),
-        (escape("; ".join(remarks)), False),
-    ]
-    filled = "".join(f"<td{' class=number' if number else ''}>{text}</td>" for text, number in cells)
-    return f"<tr{' class=drifted' if drifted else ''}>{filled}</tr>"
+def _drawn(report: DriftReport, sides: Sides) -> list[Drawn]:
+    """The scores and the intake columns, as they were compared; what cannot be drawn is left out."""
+    drawn = []
+    for row in report.columns.to_dict("records"):
+        name = str(row["column"])
+        if row["kind"] == PREDICTION:
+            before = sides.book[name].to_numpy(dtype=np.float64)[_representatives(sides.weights)]
+            now = sides.month.book[name].to_numpy(dtype=np.float64)
+        elif row["part"] == INTAKE and row["kind"] == CATEGORICAL:
+            before, now = (as_labels(rows[name]).astype(object) for rows in (sides.intake, sides.month.intake))
+        elif row["part"] == INTAKE and row["kind"] == NUMERIC:
+            both = (as_model_numbers(rows[name], "the rows") for rows in (sides.intake, sides.month.intake))
+            before, now = (values[~np.isnan(values)] for values in both)
+        else:
+            continue
+        sampled = _spread(before), _spread(now)
+        if _given(row["psi"]) and all(len(side) >= MIN_ROWS and _can_be_drawn(side) for side in sampled):
+            drawn.append(Drawn(name, *sampled, psi=float(row["psi"]), moved=bool(row["moved"])))
+    return sorted(drawn, key=lambda column: column.name != PROBABILITY)
 
 
-def _as_tested(rows: pd.DataFrame, tested: pd.DataFrame) -> pd.DataFrame:
-    """The tested columns of `rows` as the tests read them: float64, or text without missing values."""
-    import pandas as pd
-
-    read: dict[str, NDArray[Any]] = {}
-    for name, kind in zip(tested["column"], tested["kind"], strict=True):
-        categorical = kind == CATEGORICAL
-        read[name] = as_labels(rows[name]).astype(object) if categorical else as_model_numbers(rows[name], "the rows")
-    return pd.DataFrame(read)
+def _spread(values: NDArray[Any]) -> NDArray[Any]:
+    """At most DRAWN_ROWS of the values, evenly spread over them."""
+    if len(values) <= DRAWN_ROWS:
+        return values
+    return values[np.linspace(0, len(values) - 1, DRAWN_ROWS).astype(np.int64)]
 
 
-def _can_be_drawn(values: pd.Series) -> bool:
+def _representatives(weights: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Row numbers, each as often as its weight says, as many as there are rows (systematic sampling)."""
+    cumulated = np.cumsum(weights)
+    if not len(cumulated) or cumulated[-1] <= 0:
+        return np.arange(len(weights))
+    points = (np.arange(len(weights)) + 0.5) / len(weights) * cumulated[-1]
+    rows: NDArray[np.int64] = np.searchsorted(cumulated, points).astype(np.int64)
+    return rows
+
+
+def _can_be_drawn(values: NDArray[Any]) -> bool:
     """Whether the bins of a histogram one wide can be told apart at the size of the values."""
-    return values.dtype == object or bool(values.abs().max() < _LARGEST_DRAWN)
+    return values.dtype == object or bool(np.abs(values).max() < _LARGEST_DRAWN)
 
 
 def _given(value: Any) -> bool:

@@ -1,7 +1,7 @@
-"""Evidently's interactive table of tested columns, made to say what our own column table says.
+"""Evidently's interactive table of columns, made to say what our own table says.
 
-Evidently draws; whether a column drifted is decided in `drift_columns`. Its own chi-square test takes the reference for
-the truth and fails on a category that the reference lacks, so ours are registered with it.
+Evidently draws; how far a column moved, and whether that matters, is decided in `drift_columns`. Its own tests would
+say something else, so one that says nothing is registered with it, and what was decided takes its place.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 import functools
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-from crm_assets.monitoring.two_samples import chi_square, kolmogorov_smirnov
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,25 +24,43 @@ if TYPE_CHECKING:
 _IDS = re.compile(r"metric_[0-9a-f]{32}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
-def evidently_page(
-    current: pd.DataFrame, reference: pd.DataFrame, drifted: Mapping[str, bool], p_threshold: float
-) -> str:
-    """Evidently's stand-alone HTML page; the same bytes for the same rows.
+@dataclass(frozen=True)
+class Drawn:
+    """One column to draw.
 
-    Args:
-        current, reference: the tested columns alone: numbers as float64, categories as text without missing ones.
-        drifted: for each of them, in the order to show them, whether it drifted.
-        p_threshold: p-value at or below which a test says so.
+    Attributes:
+        name: of the column.
+        reference, current: the values to draw, (n,) and (m,): float64 without NaN, or objects that are text.
+        psi: how far it moved.
+        moved: whether that matters.
     """
+
+    name: str
+    reference: NDArray[Any]
+    current: NDArray[Any]
+    psi: float
+    moved: bool
+
+
+def evidently_page(columns: Sequence[Drawn]) -> str:
+    """Evidently's stand-alone HTML page of the columns, in their order; the same bytes for the same values."""
+    import pandas as pd
+
     evidently = _evidently()
-    categorical = [name for name in drifted if current[name].dtype == object]
+    categorical = [column.name for column in columns if column.current.dtype == object]
     definition = evidently.DataDefinition(
-        numerical_columns=[name for name in drifted if name not in categorical], categorical_columns=categorical
+        numerical_columns=[column.name for column in columns if column.name not in categorical],
+        categorical_columns=categorical,
     )
-    # The page holds the categories unescaped inside a script, where `</script>` would end it.
-    safe = [frame.assign(**{name: frame[name].map(escape) for name in categorical}) for frame in (current, reference)]
-    sides = [evidently.Dataset.from_pandas(frame, data_definition=definition) for frame in safe]
-    table = evidently.ColumnPictures(drifted=dict(drifted), p_threshold=p_threshold)
+    # Columns of a side differ in length: the scores are the book's, the others the intake's; Evidently leaves out what
+    # is missing. The page holds the categories unescaped inside a script, where `</script>` would end it.
+    sides = []
+    for side in ("current", "reference"):
+        values = {column.name: pd.Series(getattr(column, side)) for column in columns}
+        frame = pd.DataFrame({n: v.map(escape) if n in categorical else v for n, v in values.items()})
+        sides.append(evidently.Dataset.from_pandas(frame, data_definition=definition))
+    decided = {column.name: (column.psi, column.moved) for column in columns}
+    table = evidently.ColumnPictures(decided=decided)
     # Evidently also correlates the numbers, which divides by zero where one is constant; nothing of that is shown.
     with np.errstate(divide="ignore", invalid="ignore"):
         snapshot = evidently.Report([table]).run(*sides)
@@ -51,7 +69,7 @@ def evidently_page(
 
 @functools.cache
 def _evidently() -> SimpleNamespace:
-    """What is used of Evidently, with our tests registered; the first call takes seconds."""
+    """What is used of Evidently, with a test registered that says nothing; the first call takes seconds."""
     with warnings.catch_warnings():
         # Importing Evidently 0.7.23 meets what numpy (numpy.core) and litestar (Dependency) have deprecated.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -61,63 +79,49 @@ def _evidently() -> SimpleNamespace:
         from evidently.legacy.core import ColumnType
         from evidently.legacy.metrics import DataDriftTable
 
-    def run_ks(reference: pd.Series, current: pd.Series, _kind: object, threshold: float) -> tuple[float, bool]:
-        p_value = kolmogorov_smirnov(reference.to_numpy(), current.to_numpy()).p_value
-        assert p_value is not None
-        return p_value, p_value <= threshold
+    def undecided(_now: pd.Series, _then: pd.Series, _kind: object, _threshold: float) -> tuple[float, bool]:
+        return 0.0, False
 
-    def run_chi_square(reference: pd.Series, current: pd.Series, _kind: object, threshold: float) -> tuple[float, bool]:
-        p_value = chi_square(reference.to_numpy(dtype=np.str_), current.to_numpy(dtype=np.str_)).p_value
-        assert p_value is not None, "only tested columns are drawn"
-        return p_value, p_value <= threshold
-
-    ks = StatTest("crm_kolmogorov_smirnov", "Kolmogorov-Smirnov", [ColumnType.Numerical])
-    chi = StatTest("crm_chi_square", "chi-square", [ColumnType.Categorical])
-    register_stattest(ks, run_ks)
-    register_stattest(chi, run_chi_square)
+    given = StatTest("crm_psi", "PSI", [ColumnType.Numerical, ColumnType.Categorical])
+    register_stattest(given, undecided)
 
     class ColumnPictures(MetricContainer):  # type: ignore[misc]  # Evidently publishes no types
         """Evidently's drift table of given columns, in a given order, with a given verdict."""
 
-        drifted: dict[str, bool]
-        p_threshold: float
+        decided: dict[str, tuple[float, bool]]
 
         def generate_metrics(self, _context: Any) -> list[Any]:
             return []
 
         def render(self, context: Any, _child_widgets: Any = None) -> list[Any]:
-            metric = DataDriftTable(
-                columns=list(self.drifted),
-                num_stattest=ks.name,
-                cat_stattest=chi.name,
-                stattest_threshold=self.p_threshold,
-            )
+            metric = DataDriftTable(columns=list(self.decided), num_stattest=given.name, cat_stattest=given.name)
             result, (_heading, table) = context.get_legacy_metric(metric, None, None)
-            _make_plain(table, result.drift_by_columns, self.drifted)
+            _make_plain(table, result.drift_by_columns, self.decided)
             return [table]
 
     return SimpleNamespace(DataDefinition=DataDefinition, Dataset=Dataset, Report=Report, ColumnPictures=ColumnPictures)
 
 
-def _make_plain(table: Any, results: Mapping[str, Any], drifted: Mapping[str, bool]) -> None:
+def _make_plain(table: Any, results: Mapping[str, Any], decided: Mapping[str, tuple[float, bool]]) -> None:
     """Mend in place what misleads in Evidently's table widget.
 
-    Its rows come in the order of falling p-values, with the verdict of a single test. The small histograms of one
+    Its rows come in an order of its own, with the verdict of the registered test. The small histograms of one
     column have different bins. The first detail plots a mean by row number, though rows have no order. The second
     counts rows, though the reference has several times as many.
     """
-    order = list(drifted)
+    order = list(decided)
     table.title = ""
     for column in table.params["columns"]:
         if column["field"] == "drift_score":
-            column["title"] = "p-value"
+            column["title"] = "PSI"
     rows = sorted(table.params["data"], key=lambda row: order.index(row["column_name"]))
     table.params["data"] = rows
     table.params["rowsPerPage"] = len(rows)
     kept = set()
     for row in rows:
         name = row["column_name"]
-        row["data_drift"] = "Drifted" if drifted[name] else "Not drifted"
+        psi, moved = decided[name]
+        row["drift_score"], row["data_drift"] = round(psi, 6), "Moved" if moved else "Not moved"
         parts = row["details"]["parts"]
         parts[:] = [part for part in parts if part["title"] == "DATA DISTRIBUTION"]
         kept |= {part["id"] for part in parts}

@@ -93,7 +93,7 @@ def _moved(features: pl.DataFrame, region: str | None, seed: int) -> pl.Series:
     """Regions after the named one has gained 15 % of all deals at the cost of the others in proportion."""
     to = region or _largest(features)
     others = features["regional_office"] != to
-    share = 0.15 / max(float(others.mean() or 0.0), 0.15)
+    share = 0.15 / max(int(others.sum()) / max(len(others), 1), 0.15)
     hit = pl.Series(_some(features, share, seed)) & others
     return pl.select(pl.when(hit).then(pl.lit(to)).otherwise(features["regional_office"])).to_series()
 

@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from crm_assets.calendar import Month, month_range
 from crm_assets.contracts import WON
@@ -15,6 +17,7 @@ from crm_assets.monitoring.reference import (
     BOOK_NUMBERS,
     CLOSINGS,
     INTAKE,
+    INTAKE_COLUMNS,
     INTAKE_READ,
     REFERENCE_MONTHS,
     months_wanted,
@@ -24,7 +27,7 @@ from crm_assets.monitoring.reference import (
 if TYPE_CHECKING:
     import pandas as pd
 
-SNAPSHOT_COLUMNS = ("opportunity_id", "snapshot_month", "deal_stage", "regional_office", "engage_date", "close_date")
+SNAPSHOT_COLUMNS = ("opportunity_id", "snapshot_month", "deal_stage", "engage_date", "close_date", *INTAKE_COLUMNS)
 """Columns of a snapshot that intake and closings are made of."""
 
 ReadMonth = Callable[[Month], pl.DataFrame]
@@ -59,15 +62,24 @@ class Champion:
 
     version: str
     trained_at: Month
-    predict: Callable[[pd.DataFrame], Sequence[float]]
+    predict: Callable[[pd.DataFrame], NDArray[np.float64]]
     out_of_sample: Callable[[Sequence[Month]], pl.DataFrame]
 
 
 def intake_rows(features: pl.DataFrame, snapshot: pl.DataFrame, month: Month) -> pl.DataFrame:
-    """The month's new deals, each once: those of the book that were engaged in it, as the features have them."""
-    new = snapshot.filter(pl.col("engage_date").is_between(month.start, month.end)).select("opportunity_id")
+    """The deals engaged in the month, each once: as the features have them, or the snapshot if closed already.
+
+    Those that closed within the month belong to it: they are more in some regions and months than in others, so that
+    the rest alone would differ where nothing is wrong. Of them only INTAKE_COLUMNS are known.
+    """
+    new = snapshot.filter(pl.col("engage_date").is_between(month.start, month.end))
     rows = features.join(new, on="opportunity_id", how="semi", maintain_order="left")
-    return rows.select("opportunity_id", pl.lit(str(month)).alias("snapshot_month"), *INTAKE_READ)
+    closed = new.join(features, on="opportunity_id", how="anti", maintain_order="left")
+    both = pl.concat(
+        [rows.select("opportunity_id", *INTAKE_READ), closed.select("opportunity_id", *INTAKE_COLUMNS)],
+        how="diagonal_relaxed",
+    )
+    return both.with_columns(pl.lit(str(month)).alias("snapshot_month"))
 
 
 def closing_rows(snapshot: pl.DataFrame, month: Month) -> pl.DataFrame:
@@ -138,7 +150,9 @@ def _new_reference(champion: Champion, tables: MonthTables, first_close: Month |
     if normal:
         parts[CLOSINGS] = pl.concat([closing_rows(tables.snapshot(m), m) for m in normal]).to_pandas()
         probability = champion.out_of_sample(normal)
-        books = pl.concat([tables.features(m).select("opportunity_id", "snapshot_month", *BOOK_NUMBERS) for m in normal])
+        books = pl.concat(
+            [tables.features(m).select("opportunity_id", "snapshot_month", *BOOK_NUMBERS) for m in normal]
+        )
         parts[BOOK] = book_rows(books, probability).to_pandas()
     return reference_set(parts, model_version=champion.version, made_in=champion.trained_at)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,6 @@ from crm_assets.modelling.cross_fit import cross_fitted
 from crm_assets.modelling.deals import DEAL_COLUMNS
 from crm_assets.monitoring.drift import MonthRows
 from crm_assets.monitoring.injection import inject
-from crm_assets.monitoring.reference import INTAKE_COLUMNS
 from crm_assets.monitoring.reference_rows import (
     Champion,
     MonthTables,
@@ -103,8 +101,9 @@ class MonitoredCrm:
 
     def _champion(self, month: Month) -> Champion:
         origin = self._origin
-        model = origin.model_for(month)
-        recipe = {candidate.name: candidate for candidate in origin.candidates}[origin.chosen(month)]
+        # The preferred candidate without the choice among them, which would take most of the time.
+        recipe = origin.candidates[0]
+        model = origin.fitted(recipe.name, month)
         rows = origin.training_rows(month)
         snapshot = self.made[month].snapshots.select("opportunity_id", *DEAL_COLUMNS).to_pandas()
 
