@@ -10,10 +10,10 @@ export CRM_SOURCE_URL := $(SOURCE)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-spark lint format types lock bench bench-model docs clean
+.PHONY: help setup demo dev test test-spark lint format types lock bench bench-model bench-monitoring docs clean
 
 help: ## List the targets
-	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-13s %s\n", $$1, $$2}'
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-17s %s\n", $$1, $$2}'
 
 setup: $(SETUP) ## Make .venv with the locked dependencies
 
@@ -62,6 +62,9 @@ bench-model: $(SETUP) ## Measure model, forecast and gate, and speed; CRM_REAL_D
 	@$(BIN)/python -m crm_assets_tests.benchmarks quality
 	@$(BIN)/python -m crm_assets_tests.benchmarks forecast
 	@$(BIN)/python -m crm_assets_tests.benchmarks gate
+
+bench-monitoring: $(SETUP) ## Measure how quiet and how loud the drift levels are on 100 simulated CRMs
+	@$(BIN)/python -m crm_assets_tests.benchmarks monitoring
 
 lock: $(SETUP) ## Resolve the dependencies anew
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra all --group dev --generate-hashes \

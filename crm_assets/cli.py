@@ -334,6 +334,71 @@ def why(opportunity: str, source: str | None, month: str | None, as_json: bool) 
         print_why(moved)
 
 
+_MONITOR_CODES = """
+
+\b
+Exit codes: 0 NONE or LOW, 7 not compared, 9 MEDIUM, 10 HIGH; otherwise as of every command.
+"""
+
+
+@main.command(epilog=f"Example: crm-assets monitor --month 2017-09{_MONITOR_CODES}")
+@_SOURCE
+@click.option("--month", metavar="M", help="Month-end, YYYY-MM; the newest by default.")
+@_JSON
+@_verb
+def monitor(source: str | None, month: str | None, as_json: bool) -> None:
+    """Tell how far a stored month has drifted, why, and where its report is; make the report if it is out of date."""
+    from crm_assets.calendar import Month
+    from crm_assets.monitor import EXIT_CODES as LEVEL_CODES
+    from crm_assets.monitor import monitor as monitored
+    from crm_assets.settings import load_settings
+
+    found = monitored(load_settings(source_url=source), Month.parse(month) if month else None)
+    if as_json:
+        told = {"month": str(found.month), "level": found.level, "why": found.why, "report": found.report}
+        click.echo(json.dumps({**told, "made": found.made, "figures": found.figures}, default=str))
+    else:
+        click.echo(f"{found.sentence()}.")
+        if found.report:
+            click.echo(f"{'Made' if found.made else 'Report'}: {found.report}")
+    sys.exit(LEVEL_CODES[found.level])
+
+
+@main.command("monitor-demo", epilog=f"Example: crm-assets monitor-demo --drift price{EXIT_CODES}")
+@_SOURCE
+@click.option(
+    "--drift", default="price", show_default=True, help="price, region_mix, new_product, nulls, win_rate or units."
+)
+@click.option("--month", metavar="M", help="Month-end to copy, YYYY-MM; the newest that was compared by default.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for the copy; a new one by default."
+)
+@_JSON
+@_verb
+def monitor_demo(source: str | None, drift: str, month: str | None, out: Path | None, as_json: bool) -> None:
+    """Put something wrong into a copy of a stored month, and show the level and the report that come of it."""
+    import tempfile
+
+    from crm_assets.calendar import Month
+    from crm_assets.monitor import monitor_demo as shown
+    from crm_assets.monitoring.injection import SAID
+    from crm_assets.settings import load_settings
+
+    if drift not in SAID:
+        raise SettingsError(f"--drift {drift!r} is unknown: choose among {', '.join(SAID)}")
+    folder = out or Path(tempfile.mkdtemp(prefix="crm-assets-monitor-"))
+    _write_all(folder, {})
+    settings = load_settings(source_url=source)
+    before, after = shown(settings, drift, folder, Month.parse(month) if month else None)
+    if as_json:
+        told = {"drift": drift, "month": str(after.month), "before": before.level, "level": after.level}
+        click.echo(json.dumps({**told, "why": after.why, "report": after.report}))
+        return
+    click.echo(f"As it is: {before.sentence()}.")
+    click.echo(f"With {SAID[drift]}: {after.sentence()}.")
+    click.echo(f"Report: {after.report}")
+
+
 @main.command(
     epilog=f"Example: crm-assets simulate --opportunities 20000 --months 2017-01:2018-12 --out exports/sim{EXIT_CODES}"
 )

@@ -10,10 +10,11 @@ from crm_assets_tests.benchmarks.model_forecast import forecast_quality
 from crm_assets_tests.benchmarks.model_gate import gate
 from crm_assets_tests.benchmarks.model_quality import quality
 from crm_assets_tests.benchmarks.model_speed import speed
+from crm_assets_tests.benchmarks.monitoring import monitoring
 from crm_assets_tests.benchmarks.monitoring_performance import performance
 
 _ALL = (engines, demo, speed, quality, forecast_quality, gate)
-_LONG = (performance,)
+_LONG = (monitoring, performance)
 
 
 @click.group(invoke_without_command=True)

@@ -1,0 +1,138 @@
+"""Drift of a stored month, and of a copy of one with something wrong in it: `crm-assets monitor` and `monitor-demo`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import narwhals as nw
+import polars as pl
+
+from crm_assets.calendar import Month
+from crm_assets.defs.assets import ASSETS
+from crm_assets.defs.inputs import Inputs
+from crm_assets.defs.io_manager import store
+from crm_assets.defs.monthly import Made
+from crm_assets.defs.platform import Platform
+from crm_assets.defs.provenance import DOCUMENTS, stale_months
+from crm_assets.defs.scoring import SCORES
+from crm_assets.errors import LakeError
+from crm_assets.features.registry import FEATURE_TABLE
+from crm_assets.history.snapshots import SNAPSHOTS
+from crm_assets.lake import Lake, Manifest
+from crm_assets.monitoring.drift import NOT_COMPARED
+from crm_assets.monitoring.drift_columns import DRIFT
+from crm_assets.monitoring.drift_level import HIGH, LOW, MEDIUM, NONE
+from crm_assets.monitoring.errors import MonitoringError
+from crm_assets.monitoring.injection import inject
+from crm_assets.monitoring.reference import REFERENCE
+from crm_assets.published import scored_month
+from crm_assets.reproduction import beside_platform
+from crm_assets.settings import Settings
+
+EXIT_CODES = {NONE: 0, LOW: 0, MEDIUM: 9, HIGH: 10, None: MonitoringError.exit_code}
+"""Level -> exit code of `crm-assets monitor`; None for a month that was not compared."""
+
+_ASSETS = {asset.name: asset for asset in ASSETS}
+
+
+@dataclass(frozen=True)
+class Monitored:
+    """The drift of a month.
+
+    Attributes:
+        month: the month.
+        level: NONE, LOW, MEDIUM or HIGH; None when it was not compared.
+        why: what the level comes from, or why there is none.
+        report: place of the HTML page; None when there is none.
+        made: whether it had to be made.
+        figures: the report's summary.
+    """
+
+    month: Month
+    level: str | None
+    why: str
+    report: str | None
+    made: bool
+    figures: dict[str, Any]
+
+    def sentence(self) -> str:
+        """What to tell people."""
+        if self.level is None:
+            return f"Drift of {self.month}: not compared, because {self.why}"
+        return f"Drift of {self.month}: {self.level}" + (f", {self.why}" if self.why else ", nothing differs")
+
+
+def monitor(settings: Settings, month: Month | None = None) -> Monitored:
+    """The drift of a stored month, by its report or, where that is missing or out of date, by one made now.
+
+    Args:
+        settings: the deployment's.
+        month: the newest with scores when None.
+
+    Raises:
+        LakeError: there is no lake, or it lacks the month.
+        MonitoringError: the month and its reference do not belong together.
+    """
+    lake, chosen = scored_month(settings, month)
+    platform = Platform(settings)
+    platform.lake = lake
+    outdated = stale_months(platform, [_ASSETS[REFERENCE.name], _ASSETS[DRIFT.name]], [chosen]).get(chosen, {})
+    for name in (REFERENCE.name, DRIFT.name):
+        if name in outdated:
+            _make(platform, name, chosen)
+    return _told(lake, chosen, lake.location(DRIFT.name, chosen, "html"), made=bool(outdated))
+
+
+def monitor_demo(settings: Settings, kind: str, folder: Path, month: Month | None = None) -> tuple[Monitored, Monitored]:
+    """The drift of a stored month, and of a copy with something wrong in it; lake and registry stay as they are.
+
+    Args:
+        settings: the deployment's.
+        kind: one of `injection.KINDS`.
+        folder: that the copy is written to.
+        month: the newest that was compared when None.
+
+    Returns (as it is, with the drift).
+
+    Raises LakeError when there is no lake or no month that was compared, and SettingsError on an unknown kind.
+    """
+    lake, newest = scored_month(settings, month)
+    chosen = month or _newest_compared(lake, newest)
+    before = monitor(settings, chosen)
+    copy = lake.beside(folder)
+    platform = beside_platform(settings, copy)
+    tables = [pl.read_parquet(lake.table_path(name, chosen)) for name in (FEATURE_TABLE.name, SNAPSHOTS.name)]
+    for name, rows in zip((FEATURE_TABLE.name, SNAPSHOTS.name), inject(kind, *tables, chosen), strict=True):
+        store(platform, _ASSETS[name], chosen, Made(nw.from_native(rows.lazy())))
+    for name in (SCORES.name, DRIFT.name):
+        _make(platform, name, chosen)
+    page = folder / DRIFT.name / f"{chosen}.html"
+    return before, _told(copy, chosen, str(page), made=True)
+
+
+def _newest_compared(lake: Lake, newest: Month) -> Month:
+    held = [Month.parse(name) for name in lake.months(DRIFT.name)]
+    compared = [m for m in held if m <= newest and (_notes(lake.manifest(DRIFT.name, m)).get("level")) is not None]
+    if not compared:
+        raise LakeError(
+            f"{lake.url} holds no month that was compared with a reference, so a drift cannot be shown: run more months"
+        )
+    return compared[-1]
+
+
+def _make(platform: Platform, name: str, month: Month) -> None:
+    asset = _ASSETS[name]
+    store(platform, asset, month, asset.make(Inputs(asset, platform, month), month))
+
+
+def _notes(manifest: Manifest | None) -> dict[str, Any]:
+    return dict(manifest.notes) if manifest else {}
+
+
+def _told(lake: Lake, month: Month, place: str, *, made: bool) -> Monitored:
+    notes = _notes(lake.manifest(DRIFT.name, month))
+    level = notes.get("level")
+    why = str(notes.get("why", "") if level else notes.get("reason", NOT_COMPARED))
+    return Monitored(month, level, why, place if notes.get(DOCUMENTS) else None, made, notes)
