@@ -85,7 +85,9 @@ def monitor(settings: Settings, month: Month | None = None) -> Monitored:
     return _told(lake, chosen, lake.location(DRIFT.name, chosen, "html"), made=bool(outdated))
 
 
-def monitor_demo(settings: Settings, kind: str, folder: Path, month: Month | None = None) -> tuple[Monitored, Monitored]:
+def monitor_demo(
+    settings: Settings, kind: str, folder: Path, month: Month | None = None
+) -> tuple[Monitored, Monitored]:
     """The drift of a stored month, and of a copy with something wrong in it; lake and registry stay as they are.
 
     Args:
@@ -103,8 +105,9 @@ def monitor_demo(settings: Settings, kind: str, folder: Path, month: Month | Non
     before = monitor(settings, chosen)
     copy = lake.beside(folder)
     platform = beside_platform(settings, copy)
-    tables = [pl.read_parquet(lake.table_path(name, chosen)) for name in (FEATURE_TABLE.name, SNAPSHOTS.name)]
-    for name, rows in zip((FEATURE_TABLE.name, SNAPSHOTS.name), inject(kind, *tables, chosen), strict=True):
+    features, snapshot = (pl.read_parquet(lake.table_path(n, chosen)) for n in (FEATURE_TABLE.name, SNAPSHOTS.name))
+    changed = inject(kind, features, snapshot, chosen)
+    for name, rows in zip((FEATURE_TABLE.name, SNAPSHOTS.name), changed, strict=True):
         store(platform, _ASSETS[name], chosen, Made(nw.from_native(rows.lazy())))
     for name in (SCORES.name, DRIFT.name):
         _make(platform, name, chosen)

@@ -154,7 +154,7 @@ class Settings(BaseSettings):
     tuning_trials: int = Field(30, ge=1, description="Most settings that are tried in tuning a candidate.")
     trees: int = Field(300, ge=10, description="Trees of the boosted candidates.")
     drift_alpha: float = Field(
-        0.02,
+        0.03,
         gt=0,
         lt=1,
         description="Chance that tests find an intake column, or a share won, of a month different that is not.",

@@ -30,6 +30,7 @@ from crm_assets.monitoring.reference_rows import (
     MonthTables,
     book_rows,
     closing_rows,
+    comparable,
     intake_rows,
     reference_as_of,
 )
@@ -142,7 +143,7 @@ def drift_report(inputs: Inputs, month: Month) -> Made:
             book=book_rows(features, scored).to_pandas(),
             closings=closing_rows(snapshot, month).to_pandas(),
         ),
-        inputs.frame(REFERENCE.name, month).to_pandas(),
+        comparable(inputs.frame(REFERENCE.name, month), month),
         month=month,
         model_version=scored["model_version"][0],
         thresholds=thresholds_of(inputs),

@@ -22,6 +22,7 @@ from crm_assets.monitoring.reference import (
     INTAKE_CATEGORIES,
     INTAKE_NUMBERS,
     PARTS,
+    SHARES,
 )
 from crm_assets.monitoring.rows import MISSING, as_labels, as_numbers, as_probabilities
 from crm_assets.monitoring.two_samples import (
@@ -44,7 +45,7 @@ ALL_CLOSINGS = "all closings"
 
 MIN_ROWS = 30
 """Rows and values that each side must have to be tested."""
-OFF_SCALE = 4.0
+OFF_SCALE = 5.0
 """Factor by which both the median and the 90th percentile must be larger, or smaller, for a change of units."""
 LEAST_COMPARED = 0.5
 """Share of the book that must be of an age that the reference has."""
@@ -249,12 +250,14 @@ def _look_over(
     if not known.size or not normal.size:
         side = "the month" if not known.size else "the reference"
         return {**row, "reason": f"all values of {side} are missing"}
-    beyond = (known < min(0.0, normal.min())) | (known > OFF_SCALE * max(normal.max(), 0.0))
+    # Nothing that is a share can be above 1; what else grows may well exceed what it has been.
+    most = 1.0 if name in SHARES and normal.max() <= 1 else OFF_SCALE * max(normal.max(), 0.0)
+    beyond = (known < min(0.0, normal.min())) | (known > most)
     share_beyond = float(beyond.sum()) / now.size
-    fresh, usual = known, normal
+    scale, off = None, False
     if name not in AGENTS_NUMBERS:
         fresh, usual = as_model_numbers(new, _PLACE), as_model_numbers(new_reference, _REFERENCE_PLACE)
-    scale, off = _scale(fresh[~np.isnan(fresh)], usual[~np.isnan(usual)])
+        scale, off = _scale(fresh[~np.isnan(fresh)], usual[~np.isnan(usual)])
     said = [
         row["bad"],
         f"{share_beyond:.1%} out of the range {normal.min():g} to {normal.max():g}" if share_beyond else "",

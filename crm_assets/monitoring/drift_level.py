@@ -25,7 +25,7 @@ class DriftThresholds:
         high_share: share of the intake columns that have moved from which the month is HIGH.
     """
 
-    alpha: float = 0.02
+    alpha: float = 0.03
     column_psi: float = 0.02
     prediction_psi: float = 0.5
     quality: float = 0.98

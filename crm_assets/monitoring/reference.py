@@ -33,7 +33,10 @@ BOOK_NUMBERS = (
 )
 """Numbers that models and scores are made of, watched for their units, their range and for being there at all."""
 AGENTS_NUMBERS = ("agent_share_open_100", "agent_share_open_138")
-"""Those of them that are an agent's and not the deal's: 1 for all deals that were new before the first close."""
+"""Those of them that are an agent's and not the deal's. They change with the agent's whole history, so that their size
+tells nothing of units; their range does."""
+SHARES = ("cohort_share_open", *AGENTS_NUMBERS)
+"""Those that are shares."""
 INTAKE_READ = tuple(dict.fromkeys((*INTAKE_COLUMNS, *BOOK_NUMBERS)))
 """All columns of the intake."""
 CLOSING_COLUMNS = ("regional_office", "won")
@@ -130,7 +133,7 @@ def reference_set(
             f"the reference repeats opportunity {opportunity!r} in the {part} of {month}; {len(repeated)} rows are "
             "repeats: give each month once"
         )
-    latest = max(reference["snapshot_month"], default="")
+    latest = max(reference["snapshot_month"].unique(), default="")
     if latest >= str(made_in):
         raise MonitoringError(
             f"the reference of {made_in} would hold rows of {latest}: a month is compared with earlier ones only"
@@ -139,11 +142,12 @@ def reference_set(
 
 
 def check_reference(reference: pd.DataFrame, month: Month, model_version: str) -> None:
-    """Raise MonitoringError unless these are rows of REFERENCE of that model version, all earlier than `month`."""
+    """Raise MonitoringError unless these are reference rows of that model version, all earlier than `month`."""
     place = "the reference rows"
-    require_columns(reference, REFERENCE.column_names, place)
+    used = ["part", "snapshot_month", "model_version", *INTAKE_READ, "probability", "won"]
+    require_columns(reference, used, place)
     require_one(reference, "model_version", model_version, place, f"make the reference of version {model_version}")
-    latest = max(reference["snapshot_month"], default="")
+    latest = max(reference["snapshot_month"].unique(), default="")
     if latest >= str(month):
         raise MonitoringError(
             f"the reference rows reach {latest}, but {month} can be compared only with earlier months: make the "
@@ -155,7 +159,8 @@ def rows_of(reference: pd.DataFrame, part: str, position: int | None = None) -> 
     """The rows of one part, of all months or of those at one position in their quarter (1, 2 or 3)."""
     rows = reference[reference["part"] == part]
     if position is not None:
-        rows = rows[rows["snapshot_month"].map(position_of) == position]
+        months = [month for month in rows["snapshot_month"].unique() if position_of(month) == position]
+        rows = rows[rows["snapshot_month"].isin(months)]
     return rows.reset_index(drop=True)
 
 

@@ -89,6 +89,19 @@ def closing_rows(snapshot: pl.DataFrame, month: Month) -> pl.DataFrame:
     return closed.select("opportunity_id", pl.lit(str(month)).alias("snapshot_month"), "regional_office", won)
 
 
+def comparable(reference: pl.DataFrame, month: Month) -> pd.DataFrame:
+    """The reference rows that a month is compared with, without what only identifies them, for large references."""
+    positions = {text: Month.parse(text).quarter_position for text in reference["snapshot_month"].unique()}
+    wanted = [text for text, position in positions.items() if position == month.quarter_position]
+    rows = reference.filter((pl.col("part") != BOOK) | pl.col("snapshot_month").is_in(wanted))
+    texts = rows.select(pl.col(pl.String)).columns
+    return (
+        rows.drop("opportunity_id", "made_in")
+        .with_columns(pl.col(name).cast(pl.Categorical) for name in texts if name not in ("opportunity_id", "made_in"))
+        .to_pandas()
+    )
+
+
 def book_rows(features: pl.DataFrame, probability: pl.DataFrame) -> pl.DataFrame:
     """The rows of books that have a probability, with it."""
     keys = ["opportunity_id", "snapshot_month"]

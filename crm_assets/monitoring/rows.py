@@ -37,7 +37,7 @@ def require_columns(frame: pd.DataFrame, names: Iterable[str], place: str) -> No
 
 def require_one(frame: pd.DataFrame, name: str, expected: str, place: str, remedy: str) -> None:
     """Raise MonitoringError unless every value of column `name` is `expected`, compared as text."""
-    found = sorted({str(value) for value in frame[name]})
+    found = sorted({str(value) for value in frame[name].unique()})
     if found not in ([], [expected]):
         raise MonitoringError(f"{place} have {name} {', '.join(found[:5])}, not {expected}: {remedy}")
 
@@ -73,8 +73,10 @@ def as_probabilities(values: pd.Series, place: str) -> NDArray[np.float64]:
 
 def as_labels(values: pd.Series) -> NDArray[np.str_]:
     """The values as text of the same length, MISSING where missing; a whole number is the same as integer or float."""
-    absent = values.isna()
-    return np.array([MISSING if no else _label(value) for value, no in zip(values, absent, strict=True)], dtype=np.str_)
+    codes, found = values.factorize()
+    names = np.array([*(_label(value) for value in found), MISSING], dtype=np.str_)
+    labels: NDArray[np.str_] = names[codes]
+    return labels
 
 
 def _label(value: object) -> str:

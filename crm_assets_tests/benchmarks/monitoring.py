@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 from collections import Counter
 from datetime import UTC, datetime
@@ -106,7 +107,10 @@ def monitoring(crms: int, first_seed: int, speed: bool) -> None:
     told["crms"], told["calibration"] = found, calibration(found)
     _print(console, told["calibration"])
     if speed:
-        told["speed"] = [line for what in ("report", "evidently") for line in listen("drift_speed", [what]).lines]
+        with tempfile.TemporaryDirectory() as folder:
+            file = f"{folder}/reference.parquet"
+            measured = [listen("drift_speed", [what, file]) for what in ("reference", "report", "evidently")]
+        told["speed"] = [line for of in measured for line in of.lines]
         for line in told["speed"]:
             console.print(line)
     RESULTS.parent.mkdir(exist_ok=True)

@@ -3,16 +3,21 @@ import sys
 
 HEAVY = ("evidently", "matplotlib", "mlflow", "pandas", "pandera", "plotly", "scipy", "sklearn")
 MODULES = (
+    "crm_assets.monitoring.closing_rates",
     "crm_assets.monitoring.drift",
     "crm_assets.monitoring.drift_columns",
     "crm_assets.monitoring.drift_level",
     "crm_assets.monitoring.drift_page",
+    "crm_assets.monitoring.drift_plot",
     "crm_assets.monitoring.errors",
     "crm_assets.monitoring.estimated_performance",
     "crm_assets.monitoring.evidently_table",
+    "crm_assets.monitoring.fixed_age",
+    "crm_assets.monitoring.injection",
     "crm_assets.monitoring.performance",
     "crm_assets.monitoring.performance_comparison",
     "crm_assets.monitoring.reference",
+    "crm_assets.monitoring.reference_rows",
     "crm_assets.monitoring.rows",
     "crm_assets.monitoring.two_samples",
 )

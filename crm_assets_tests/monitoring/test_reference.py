@@ -1,91 +1,90 @@
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from crm_assets.calendar import Month, month_range
 from crm_assets.monitoring.errors import MonitoringError
-from crm_assets.monitoring.reference import REFERENCE, reference_for, reference_set
-
-
-def backtest_rows() -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "opportunity_id": ["B", "A", "A", "C"],
-            "snapshot_month": ["2017-05", "2017-05", "2017-04", "2017-04"],
-            "next_quarter_position": [3, 3, 2, 2],
-            "probability": [0.1, 0.2, 0.3, 0.4],
-            "won": [1, 0, 0, 0],
-            "list_price": [55.0, 550.0, 550.0, None],
-            "product": ["MG", "GTX", "GTX", None],
-            "regional_office": ["East", "West", "West", "West"],
-            "manager": ["Eve", "Max", "Max", None],
-        }
-    )
-
-
-def test_every_backtest_row_is_kept_and_sorted() -> None:
-    found = reference_set(backtest_rows(), model_version="3")
-    assert list(found.columns) == REFERENCE.column_names
-    assert list(zip(found["snapshot_month"], found["opportunity_id"], found["probability"], strict=True)) == [
-        ("2017-04", "A", 0.3),
-        ("2017-04", "C", 0.4),
-        ("2017-05", "A", 0.2),
-        ("2017-05", "B", 0.1),
-    ]
-    assert set(found["model_version"]) == {"3"}
-    assert list(found.index) == [0, 1, 2, 3]
-
-
-def test_the_order_and_index_of_the_rows_do_not_matter() -> None:
-    shuffled = backtest_rows().sample(frac=1, random_state=1)
-    pd.testing.assert_frame_equal(
-        reference_set(shuffled, model_version="3"),
-        reference_set(backtest_rows(), model_version="3"),
-    )
-
-
-def test_the_handed_rows_stay_as_they_are() -> None:
-    rows = backtest_rows()
-    reference_set(rows, model_version="3")
-    pd.testing.assert_frame_equal(rows, backtest_rows())
-
-
-def test_only_rows_of_the_quarter_position_are_compared_with() -> None:
-    reference = reference_set(backtest_rows(), model_version="3")
-    rows, reason = reference_for(reference, 3)
-    assert reason is None
-    assert list(rows["snapshot_month"]) == ["2017-05", "2017-05"]
-
-
-def test_a_quarter_position_without_rows_says_so() -> None:
-    reference = reference_set(backtest_rows(), model_version="3")
-    rows, reason = reference_for(reference, 1)
-    assert rows.empty
-    assert reason == (
-        "the reference holds no book that precedes the first month of a quarter, only the second and third"
-    )
-    assert reference_for(reference.iloc[:0], 1)[1] == (
-        "the reference holds no book that precedes the first month of a quarter, it is empty"
-    )
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"probability": [0.1, None, 0.2, 0.3]}, "1 of 4 rows whose probability is not between 0 and 1"),
-        ({"probability": [0.1, 1.5, 0.2, 0.3]}, "for example 1.5"),
-        ({"next_quarter_position": [3, 4, 2, 2]}, "next_quarter_position 4; it is 1, 2 or 3"),
-        ({"opportunity_id": ["A", "A", "A", "C"]}, "repeat opportunity 'A' in 2017-05; 1 rows are repeats"),
-        ({"model_version": ["3", "3", "2", "3"]}, "have model_version 2, 3, not 3: use the champion's own backtest"),
-    ],
+from crm_assets.monitoring.reference import (
+    BOOK,
+    CLOSINGS,
+    FEWEST_INTAKES,
+    INTAKE,
+    KEY_COLUMNS,
+    REFERENCE,
+    months_held,
+    months_wanted,
+    reference_set,
+    rows_of,
 )
-def test_malformed_rows_are_refused(change: dict[str, Any], message: str) -> None:
-    with pytest.raises(MonitoringError, match=message):
-        reference_set(backtest_rows().assign(**change), model_version="3")
+from crm_assets_tests.monitoring.books import MONTH, VERSION, deals, reference
+
+FIRST_CLOSE = Month(2017, 3)
 
 
-def test_a_missing_column_is_refused_by_name() -> None:
-    with pytest.raises(MonitoringError, match="lack the column manager"):
-        reference_set(backtest_rows().drop(columns="manager"), model_version="3")
+def test_a_reference_holds_every_row_of_its_parts_sorted() -> None:
+    found = reference(rows=20)
+    assert list(found.columns) == REFERENCE.column_names
+    assert len(found) == 3 * 4 * 20
+    assert found[list(KEY_COLUMNS)].apply(tuple, axis=1).is_monotonic_increasing
+    assert found.loc[found["part"] != BOOK, "probability"].isna().all()
+    assert found.loc[found["part"] != CLOSINGS, "won"].isna().all()
+
+
+def test_what_was_there_is_kept_unchanged_when_months_are_added() -> None:
+    before = reference(rows=20)
+    later = deals(10, 1).assign(snapshot_month="2017-08")
+    after = reference_set({BOOK: later}, model_version=VERSION, made_in=Month(2017, 9), before=before)
+    kept = after[after["made_in"] == str(MONTH)].reset_index(drop=True)
+    pd.testing.assert_frame_equal(kept, before)
+    assert set(after.loc[after["made_in"] == "2017-09", "snapshot_month"]) == {"2017-08"}
+
+
+def test_a_reference_of_another_version_is_not_carried_over() -> None:
+    with pytest.raises(MonitoringError, match="have model_version 3, not 4"):
+        reference_set({}, model_version="4", made_in=MONTH, before=reference(rows=5))
+
+
+def test_a_row_of_the_month_itself_is_refused() -> None:
+    rows = deals(5, 1).assign(snapshot_month=str(MONTH))
+    with pytest.raises(MonitoringError, match="would hold rows of 2017-08"):
+        reference_set({BOOK: rows}, model_version=VERSION, made_in=MONTH)
+
+
+def test_a_repeated_row_a_bad_probability_and_a_missing_column_are_refused() -> None:
+    rows = deals(5, 1).assign(snapshot_month="2017-05")
+    for part, bad, message in (
+        (CLOSINGS, pd.concat([rows, rows.head(1)]), "repeats opportunity 'O1-00000' in the closings of 2017-05"),
+        (BOOK, rows.assign(probability=1.5), "not between 0 and 1"),
+        (INTAKE, rows.drop(columns="manager"), "lack the column manager"),
+    ):
+        with pytest.raises(MonitoringError, match=message):
+            reference_set({part: bad}, model_version=VERSION, made_in=MONTH)
+
+
+def test_rows_are_given_by_part_and_position() -> None:
+    found = rows_of(reference(rows=5), BOOK, 2)
+    assert set(found["snapshot_month"]) == {"2017-02", "2017-05"}
+    assert months_held(reference(rows=5), INTAKE) == [Month(2017, number) for number in (2, 5, 6, 7)]
+
+
+@given(held=st.sets(st.integers(1, 6)), earlier=st.integers(0, 8), first_close=st.integers(1, 12))
+def test_only_what_is_lacking_is_taken_in(held: set[int], earlier: int, first_close: int) -> None:
+    kept = pd.DataFrame(
+        [(part, f"2017-{number:02d}") for part in (INTAKE, BOOK, CLOSINGS) for number in sorted(held)],
+        columns=["part", "snapshot_month"],
+    )
+    months = month_range(Month(2017, 7), Month(2017, 7).shift(earlier - 1))
+    wanted = months_wanted(kept, months, Month(2017, first_close))
+    assert all(month in months for part in wanted for month in wanted[part])
+    assert len(wanted[INTAKE]) == max(0, min(len(months), FEWEST_INTAKES - len(held)))
+    positions = {Month(2017, number).quarter_position for number in held}
+    possible = {month.quarter_position for month in months if month.number >= first_close or month.year > 2017}
+    for part in (BOOK, CLOSINGS):
+        assert [month.quarter_position for month in wanted[part]] == list(
+            dict.fromkeys(month.quarter_position for month in wanted[part])
+        )
+        assert {month.quarter_position for month in wanted[part]} == possible - positions
+        assert all(month >= Month(2017, first_close) for month in wanted[part])
