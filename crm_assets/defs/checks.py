@@ -334,14 +334,16 @@ def _told_off(off: Off) -> str:
 
 
 def drift_verdict(platform: Platform, month: Month) -> Verdict:
-    """Whether the month's drift level is HIGH."""
+    """Whether the month's drift level is HIGH, or not known because the month could not be compared."""
     manifest = platform.lake.manifest(DRIFT.name, month)
     notes = manifest.notes if manifest else {}
-    high = notes.get("level") == "HIGH"
-    return Verdict(
-        f"drift of {month} is HIGH: see {platform.lake.location(DRIFT.name, month, 'html')}" if high else None,
-        {name: notes[name] for name in ("status", "level") if name in notes},
-    )
+    fault = None
+    if notes.get("level") == "HIGH":
+        page = platform.lake.location(DRIFT.name, month, "html")
+        fault = f"drift of {month} is HIGH, {notes.get('why')}: see {page}"
+    elif notes.get("level") is None:
+        fault = f"drift of {month} is not known: {notes.get('reason', 'there is no report')}"
+    return Verdict(fault, {name: notes[name] for name in ("status", "level", "why") if name in notes})
 
 
 @dataclass(frozen=True)
@@ -447,7 +449,9 @@ CHECKS: tuple[MonthlyCheck, ...] = (
         False,
         "AUC and Brier score lie in the intervals of a further month of the champion's backtest.",
     ),
-    MonthlyCheck(DRIFT.name, "not_high", drift_verdict, False, "The drift level is not HIGH."),
+    MonthlyCheck(
+        DRIFT.name, "not_high", drift_verdict, False, "The month was compared, and its drift level is not HIGH."
+    ),
 )
 
 

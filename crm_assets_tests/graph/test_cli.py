@@ -23,7 +23,9 @@ def at(command: Command, finished: Finished) -> Command:
     return command
 
 
-@pytest.mark.parametrize("verb", ["run", "scores", "why", "leakage", "verify", "simulate", "doctor", "alert-test"])
+@pytest.mark.parametrize(
+    "verb", ["run", "scores", "why", "leakage", "verify", "monitor", "monitor-demo", "simulate", "doctor", "alert-test"]
+)
 def test_every_verb_explains_itself(verb: str) -> None:
     told = CliRunner().invoke(main, [verb, "--help"])
     assert told.exit_code == 0

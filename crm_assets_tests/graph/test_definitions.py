@@ -45,8 +45,8 @@ LINEAGE: dict[str, set[str]] = {
     "score_changes": {"scores", "opportunity_features", "win_model"},
     "revenue_forecast": {"scores", "opportunity_snapshots", "backtest_predictions"},
     "forecast_accuracy": {"revenue_forecast", "opportunity_snapshots"},
-    "reference_set": {"opportunity_features", "backtest_predictions", "win_model"},
-    "drift_report": {"opportunity_features", "scores", "reference_set"},
+    "reference_set": {*LEARNT_FROM, "win_model", "reference_set"},
+    "drift_report": {"opportunity_features", "opportunity_snapshots", "scores", "reference_set"},
     "model_performance": {"scores", "opportunity_outcomes"},
     "estimated_performance": {"scores", "backtest_predictions", "opportunity_snapshots"},
     "performance_comparison": {
