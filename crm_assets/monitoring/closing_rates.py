@@ -65,8 +65,10 @@ def won_shares(reference: pd.DataFrame, current: pd.DataFrame, position: int) ->
         One for all closings and one for each region, all of them without a test where the reference has too few
         closings of that position.
     """
-    regions = sorted({*reference["regional_office"].dropna(), *current["regional_office"].dropna()})
-    by_region = current.groupby("regional_office")["won"].agg(["size", "sum"]).reindex(regions, fill_value=0)
+    regions = sorted({*reference["regional_office"].dropna().unique(), *current["regional_office"].dropna().unique()})
+    by_region = (
+        current.groupby("regional_office", observed=True)["won"].agg(["size", "sum"]).reindex(regions, fill_value=0)
+    )
     closings, won = by_region["size"].to_numpy(dtype=np.int64), by_region["sum"].to_numpy(dtype=np.int64)
     total, total_won = int(closings.sum()), int(won.sum())
     cells = _cells(reference)
@@ -90,7 +92,7 @@ def won_shares(reference: pd.DataFrame, current: pd.DataFrame, position: int) ->
     rows = _design(regions, [position] * len(regions), regions)
     share = _logistic(rows @ coefficients)
     # Regions that the reference lacks have no expectation of their own.
-    known = cells.groupby("regional_office")["closings"].sum().reindex(regions, fill_value=0).to_numpy()
+    known = cells.groupby("regional_office", observed=True)["closings"].sum().reindex(regions, fill_value=0).to_numpy()
     counted = np.where(known >= FEWEST_IN_REGION, closings, 0).astype(float)
 
     def compared(name: str | None, weights: NDArray[np.float64], wins: int, count: int) -> WonShare:
@@ -115,9 +117,13 @@ def won_shares(reference: pd.DataFrame, current: pd.DataFrame, position: int) ->
 
 def _cells(reference: pd.DataFrame) -> pd.DataFrame:
     """Closings and wins by month and region."""
-    cells = reference.groupby(["snapshot_month", "regional_office"])["won"].agg(["size", "sum"]).reset_index()
+    cells = (
+        reference.groupby(["snapshot_month", "regional_office"], observed=True)["won"]
+        .agg(["size", "sum"])
+        .reset_index()
+    )
     cells = cells.rename(columns={"size": "closings", "sum": "won"})
-    return cells.assign(position=cells["snapshot_month"].map(position_of))
+    return cells.assign(position=[position_of(month) for month in cells["snapshot_month"]])
 
 
 def _design(region: object, position: object, regions: list[str]) -> NDArray[np.float64]:

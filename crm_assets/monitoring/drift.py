@@ -215,7 +215,7 @@ def compare(
             rows_of(reference, CLOSINGS),
         )
         if held[0].empty:
-            reason = why_no_book(reference, month.quarter_position)
+            reason = why_no_book(month.quarter_position)
         months = {
             BOOK: tuple(sorted(held[0]["snapshot_month"].unique())),
             INTAKE: tuple(map(str, months_held(reference, INTAKE))),

@@ -174,13 +174,9 @@ def position_of(month: str) -> int:
     return Month.parse(month).quarter_position
 
 
-def why_no_book(reference: pd.DataFrame, position: int) -> str:
-    """Why there is no book of a quarter position to compare with."""
-    held = sorted({month.quarter_position for month in months_held(reference, BOOK)})
-    others = " and ".join(POSITION_NAMES[each] for each in held)
-    return f"the reference holds no book at the end of the {POSITION_NAMES[position]} month of a quarter, " + (
-        f"only of the {others}" if held else "nor any other"
-    )
+def why_no_book(position: int) -> str:
+    """Why a month at that quarter position cannot be compared."""
+    return f"the reference holds no book at the end of the {POSITION_NAMES[position]} month of a quarter"
 
 
 def months_wanted(reference: pd.DataFrame, earlier: list[Month], first_close: Month | None) -> dict[str, list[Month]]:
