@@ -23,7 +23,7 @@ FEWEST_ROWS = 30
 """Matured rows below which a month is not compared."""
 FEWEST_MONTHS = 3
 """Months of a backtest below which it gives no interval for another one."""
-UNLIKELY = 0.05
+UNLIKELY = 0.03
 """Chance below which the figures of a check, together, are off."""
 VERY_UNLIKELY = 0.001
 """Chance below which they are badly off."""

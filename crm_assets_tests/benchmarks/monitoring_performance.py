@@ -60,7 +60,7 @@ def _share(found: list[bool]) -> str:
 
 @click.command()
 @click.option("--seeds", default="3101:3140", show_default=True, help="First and last seed.")
-@click.option("--drift-seeds", default="3101:3130", show_default=True, help="Those that are simulated with drift, too.")
+@click.option("--drift-seeds", default="3101:3115", show_default=True, help="Those that are simulated with drift, too.")
 @click.option("--cache", type=click.Path(path_type=Path), default=CACHE, show_default=True)
 def performance(seeds: str, drift_seeds: str, cache: Path) -> None:
     """Share of months in which each check of performance fails, without drift and after win rates fell by a third."""

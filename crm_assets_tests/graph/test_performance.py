@@ -159,9 +159,9 @@ def _off(figure: str, side: str, chance: float) -> Callable[[pl.DataFrame], pl.D
 @pytest.mark.parametrize(
     ("check", "figure", "told"),
     [
-        ("calibrated", "wins", "wins 1, with 95 % it should be 0 to 1 (chance 2.00%)"),
+        ("calibrated", "wins", "wins 1, with 95 % it should be 0 to 1 (chance 1.00%)"),
         ("calibrated", "calibration_error", "calibration error 0.9000, with 95 % it should be 0.2500 to"),
-        ("as_estimated", "auc", "AUC 0.9000, with 95 % it should be 0.2500 to 0.7500 (chance 2.00%)"),
+        ("as_estimated", "auc", "AUC 0.9000, with 95 % it should be 0.2500 to 0.7500 (chance 1.00%)"),
         ("as_backtested", "brier", "Brier score 0.9000, with 95 % it should be 0.2500 to 0.7500"),
     ],
 )
@@ -173,7 +173,7 @@ def test_a_fault_names_month_figure_interval_and_remedy(
     def verdict(chance: float) -> Verdict:
         return VERDICTS[check](_tampered(finished, tmp_path, _off(figure, side, chance)), finished.last)
 
-    found = verdict(0.02)
+    found = verdict(0.01)
     assert found.fault is not None
     assert f"the scores of {finished.last.previous} did not turn out as they should by the end of {finished.last}" in (
         found.fault
@@ -182,8 +182,8 @@ def test_a_fault_names_month_figure_interval_and_remedy(
     assert "That is, " in found.fault
     assert not found.severe
     assert verdict(0.0005).severe
-    assert verdict(0.03).fault is None, "of two figures either may be off by chance"
-    assert verdict(0.03).skipped is None
+    assert verdict(0.02).fault is None, "of two figures either may be off by chance"
+    assert verdict(0.02).skipped is None
 
 
 def test_a_short_backtest_is_not_compared_with(finished: Finished, tmp_path: Path) -> None:
