@@ -37,6 +37,18 @@ _ALERT_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 CANDIDATE_NAMES = ("blend", "cure_hazard", "lightgbm", "catboost", "random_forest", "logistic")
 """The candidate models, whose definitions are not imported here; they are in `modelling.candidates`."""
 
+_CANDIDATES = f"{PREFIX}CANDIDATES"
+_NAME_CANDIDATES = f"name one or more of {', '.join(CANDIDATE_NAMES)}, with commas in between"
+_NOT_OF_TYPE = {
+    "bool_parsing": "neither true nor false",
+    "date_from_datetime_parsing": "no date, YYYY-MM-DD",
+    "date_parsing": "no date, YYYY-MM-DD",
+    "float_parsing": "no number",
+    "int_from_float": "no whole number",
+    "int_parsing": "no whole number",
+}
+"""Kind of error in Pydantic -> what is wrong with the value."""
+
 
 def _month(value: Any) -> Any:
     if isinstance(value, str):
@@ -144,7 +156,6 @@ class Settings(BaseSettings):
         "blend,cure_hazard,lightgbm",
         description="Candidate models, with commas in between, the preferred one first: "
         f"{', '.join(f'`{name}`' for name in CANDIDATE_NAMES)}. Another than the first is taken where it did better.",
-        pattern=r"^[a-z_]+( *, *[a-z_]+)*$",
     )
     tuning_seconds: float = Field(
         0,
@@ -201,9 +212,14 @@ class Settings(BaseSettings):
     @field_validator("candidates")
     @classmethod
     def _known_candidates(cls, names: str) -> str:
-        for name in (part.strip() for part in names.split(",")):
+        given = [part.strip() for part in names.split(",")]
+        for name in given:
+            if not name:
+                raise ValueError(f"a name is missing: {_NAME_CANDIDATES}")
             if name not in CANDIDATE_NAMES:
                 raise ValueError(f"{name!r} is no candidate model: choose among {', '.join(CANDIDATE_NAMES)}")
+            if given.count(name) > 1:
+                raise ValueError(f"{name} stands there {given.count(name)} times: name each candidate once")
         return names
 
     @field_validator("dagster_url")
@@ -247,8 +263,8 @@ class Settings(BaseSettings):
 
     @property
     def candidate_names(self) -> list[str]:
-        """The names in `CRM_CANDIDATES`, each once."""
-        return list(dict.fromkeys(name.strip() for name in self.candidates.split(",")))
+        """The names in `CRM_CANDIDATES`."""
+        return [name.strip() for name in self.candidates.split(",")]
 
     @property
     def alert_targets(self) -> list[str]:
@@ -304,11 +320,14 @@ def load_settings(**overrides: Any) -> Settings:
     """
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     try:
-        in_file = list(dotenv_values(".env"))
+        in_file = dotenv_values(".env")
     except UnicodeDecodeError as error:
         raise SettingsError(f".env is not UTF-8 ({error.reason} at byte {error.start}): save it as UTF-8") from None
-    for place, names in (("the environment", list(os.environ)), (".env", in_file)):
-        for name in names:
+    for place, values in (("the environment", os.environ), (".env", in_file)):
+        for name, value in values.items():
+            if name.upper() == _CANDIDATES and not (value or "").strip():
+                # Of other settings an empty one is the default; who empties this one may mean that none is to be tried.
+                raise SettingsError(f"{name} in {place} is empty: {_NAME_CANDIDATES}, or leave it out")
             if name.upper().startswith(PREFIX) and name.upper() not in known | TESTS_ONLY:
                 near = difflib.get_close_matches(name.upper(), known, n=1)
                 hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
@@ -322,5 +341,8 @@ def load_settings(**overrides: Any) -> Settings:
             # A refused URL may hold a secret.
             secret = "credentials" in problem["msg"] or name in SECRETS
             shown = "" if secret or not problem["loc"] else f" is {problem['input']!r}"
+            if problem["type"] in _NOT_OF_TYPE:
+                lines.append(f"{name}{shown}, which is {_NOT_OF_TYPE[problem['type']]}")
+                continue
             lines.append(f"{name}{shown}: {problem['msg'].removeprefix('Value error, ')}")
         raise SettingsError("; ".join(lines)) from None

@@ -69,7 +69,7 @@ def test_months_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("CRM_ENGINE", "pandas", ["'pandas'", "'auto', 'polars', 'duckdb' or 'spark'"]),
         ("CRM_QUARANTINE_LIMIT", "5", ["'5'", "less than or equal to 1"]),
         ("CRM_QUARANTINE_LIMIT", "-0.1", ["'-0.1'", "greater than or equal to 0"]),
-        ("CRM_SEED", "seven", ["'seven'", "valid integer"]),
+        ("CRM_SEED", "seven", ["'seven', which is no whole number"]),
         ("CRM_DUCKDB_MEMORY_LIMIT", "2 gigabytes", ["'2 gigabytes'", "pattern"]),
         ("CRM_DUCKDB_MEMORY_LIMIT", "99 MB", ["'99 MB'", "at least 100MB"]),
         ("CRM_DUCKDB_MEMORY_LIMIT", "0.0999GB", ["'0.0999GB'", "at least 100MB"]),
@@ -77,7 +77,14 @@ def test_months_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("CRM_DATASET", "..", ["'..'", "pattern"]),
         ("CRM_DATASET", "one/two", ["'one/two'", "pattern"]),
         ("CRM_BACKTEST_MONTHS", "0", ["'0'", "greater than or equal to 1"]),
-        ("CRM_CANDIDATES", "blend;logistic", ["'blend;logistic'", "pattern"]),
+        ("CRM_SEED", "7.5", ["'7.5', which is no whole number"]),
+        ("CRM_PROMOTION_MARGIN", "a little", ["'a little', which is no number"]),
+        ("CRM_EXPORTED_ON", "yesterday", ["'yesterday', which is no date, YYYY-MM-DD"]),
+        ("CRM_CANDIDATES", "blend;logistic", ["'blend;logistic' is no candidate model"]),
+        ("CRM_CANDIDATES", "blend,", ["a name is missing", "blend, cure_hazard, lightgbm"]),
+        ("CRM_CANDIDATES", "blend,logistic, blend", ["blend stands there 2 times: name each candidate once"]),
+        ("CRM_CANDIDATES", " ", ["empty: name one or more of blend, "]),
+        ("CRM_CANDIDATES", "", ["empty: name one or more of blend, "]),
         ("CRM_CANDIDATES", "blend, boosting", ["'boosting' is no candidate model", "blend, cure_hazard, lightgbm"]),
         ("CRM_TREES", "9", ["'9'", "greater than or equal to 10"]),
         ("CRM_TUNING_SECONDS", "-1", ["'-1'", "greater than or equal to 0"]),
@@ -92,7 +99,7 @@ def test_months_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_wrong_value_is_named(name: str, value: str, parts: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, value)
     said = said_by()
-    assert said.startswith(f"{name} is ")
+    assert said.startswith((f"{name} is ", f"{name} in the environment is "))
     assert all(part in said for part in parts), said
 
 
@@ -108,7 +115,7 @@ def test_candidates_are_those_of_the_models() -> None:
     from crm_assets.modelling.candidates import CANDIDATES
 
     assert set(CANDIDATE_NAMES) == set(CANDIDATES)
-    assert load_settings(candidates="logistic , blend,logistic").candidate_names == ["logistic", "blend"]
+    assert load_settings(candidates="logistic , blend").candidate_names == ["logistic", "blend"]
     assert set(load_settings().candidate_names) <= set(CANDIDATES)
 
 
