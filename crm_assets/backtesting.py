@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from crm_assets.modelling.backtest import RollingOrigin
     from crm_assets.modelling.candidate import TrainingHistory
     from crm_assets.modelling.intervals import BacktestIntervals, Interval
+    from crm_assets.sources import Source
 
 SHOWN: Mapping[str, str] = {
     "auc": "AUC",
@@ -74,15 +75,20 @@ def _told(figures: Mapping[str, Interval]) -> dict[str, Any]:
     return {name: asdict(interval) for name, interval in figures.items()}
 
 
-def history_in_memory(settings: Settings, progress: Callable[[Month], None]) -> TrainingHistory:
+def history_in_memory(
+    settings: Settings, progress: Callable[[Month], None], source: Source | None = None
+) -> TrainingHistory:
     """Books, outcomes and deals of every month of the source, made in memory by the definitions the assets use.
+
+    Args:
+        settings: the deployment's.
+        progress: told each month before its tables are made.
+        source: that of the settings, where it is open already.
 
     Raises SourceError when the source cannot be read or has no month.
     """
-    source = open_source(settings.source_url, exported_on=settings.exported_on)
-    held = source.months()
-    if not held:
-        raise SourceError(f"{source.url} has no month: check CRM_SOURCE_URL or --source")
+    source = source or open_source(settings.source_url, exported_on=settings.exported_on)
+    held = _months_of(source)
     made = []
     for month in month_range(held[0], held[-1]):
         progress(month)
@@ -90,13 +96,20 @@ def history_in_memory(settings: Settings, progress: Callable[[Month], None]) -> 
     return history_of(made, [matured_outcomes(before, after) for before, after in itertools.pairwise(made)])
 
 
-def backtest(settings: Settings, wanted: list[Month] | None, progress: Callable[[Month], None]) -> Backtested:
+def _months_of(source: Source) -> list[Month]:
+    held = source.months()
+    if not held:
+        raise SourceError(f"{source.url} has no month: check CRM_SOURCE_URL or --source")
+    return held
+
+
+def backtest(settings: Settings, wanted: list[Month] | None, progress: Callable[[str], None]) -> Backtested:
     """Predict the books of past months, each by the model that could have been trained at its own month-end.
 
     Args:
         settings: the deployment's.
         wanted: snapshot months to predict; None for the newest `CRM_BACKTEST_MONTHS`.
-        progress: told each month before its tables are made, and before it is predicted.
+        progress: told in words before a month's tables are made, and before it is predicted.
 
     Raises:
         SourceError: the source cannot be read.
@@ -106,10 +119,14 @@ def backtest(settings: Settings, wanted: list[Month] | None, progress: Callable[
     from crm_assets.modelling.intervals import bootstrapped
     from crm_assets.modelling.training_rows import KEY
 
-    origin = training_over(settings, history_in_memory(settings, progress))
+    source = open_source(settings.source_url, exported_on=settings.exported_on)
+    if wanted is not None:
+        _check_within(_months_of(source), wanted)
+    history = history_in_memory(settings, lambda month: progress(f"preparing {month}"), source)
+    origin = training_over(settings, history)
     months = _testable(origin, wanted, settings.backtest_months)
     for month in months:
-        progress(month)
+        progress(f"predicting {month}")
         origin.predictions(month)
     predictions = origin.pooled(months)
     features = predictions[KEY].merge(origin.history.rows[[*KEY, *MODEL_COLUMNS]], on=KEY, how="left")
@@ -119,6 +136,23 @@ def backtest(settings: Settings, wanted: list[Month] | None, progress: Callable[
         bootstrapped(predictions, seed=settings.seed),
         {name.name: origin.figures(name.name, months).as_dict() for name in origin.candidates},
     )
+
+
+def _check_within(held: list[Month], wanted: list[Month]) -> None:
+    """Refuse what the months of the source alone rule out, before any is prepared, which takes a while."""
+    for month in wanted:
+        if held[0] < month < held[-1]:
+            continue
+        reason = {
+            held[0]: "nothing is known before it to learn from",
+            held[-1]: "how its book ended is not known yet",
+        }.get(month, f"the source tells about {held[0]} to {held[-1]}")
+        between = (
+            f"ask for months from {held[0].next} to {held[-1].previous}"
+            if len(held) > 2
+            else "no month of this source can"
+        )
+        raise SettingsError(f"{month} cannot be predicted and judged: {reason}; {between}")
 
 
 def _testable(origin: RollingOrigin, wanted: list[Month] | None, newest: int) -> list[Month]:

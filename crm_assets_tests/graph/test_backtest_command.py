@@ -28,15 +28,24 @@ def test_it_is_the_backtest_of_the_graph(command: Command, finished: Finished) -
     assert set(features.columns) <= {"opportunity_id", "snapshot_month", "as_of", *FEATURE_NAMES}
     for name in ("2017-09", "2017-10", "2017-11", "all"):
         assert name in told.output
+    assert {"preparing 2017-12", "predicting 2017-11"} <= set(told.stderr.splitlines())
     assert sorted(path.name for path in command.folder.iterdir()) == ["f.csv", "p.csv"]
 
 
-@pytest.mark.parametrize("month", ["2017-12", "2016-10"])
+@pytest.mark.parametrize("month", ["2017-12", "2016-10", "2018-03", "2016-05:2017-10"])
 def test_a_month_that_cannot_be_judged_is_refused_with_those_that_can(command: Command, month: str) -> None:
     told = command("backtest", "--source", SOURCE, "--months", month, "--out", "p.csv")
     assert told.exit_code == 2
+    month = month.partition(":")[0]
     assert f"{month} cannot be predicted and judged" in told.output
+    assert "preparing" not in told.output, "the months of the source tell so"
     assert not (command.folder / "p.csv").exists()
+
+
+def test_a_month_with_too_little_before_it_is_refused_with_those_that_can(command: Command) -> None:
+    told = command("backtest", "--source", "simulator:?opportunities=300&seed=1", "--months", "2016-11")
+    assert told.exit_code == 2
+    assert "2016-11 cannot be predicted and judged: 0 wins" in told.output
 
 
 def test_figures_of_months_without_a_win_are_told_as_undefined(command: Command) -> None:
