@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from crm_assets.calendar import Month
 from crm_assets.errors import CrmAssetsError, RegistryError
 from crm_assets.settings import Settings, load_settings
+from crm_assets.stored import command_line
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,8 @@ def _registry(settings: Settings) -> str:
     if expected is not None and (champion is None or champion.sha256 != expected[1]):
         raise RegistryError(
             f"{registry.tracking_uri}: the champion is {found}, but the lake's newest month names version "
-            f"{expected[0]}: set CRM_MLFLOW_TRACKING_URI to the store that has it, or run crm-assets run, which makes "
-            "again what is lost"
+            f"{expected[0]}: set CRM_MLFLOW_TRACKING_URI to the store that has it, or run "
+            f"{command_line(settings, 'run')}, which makes again what is lost"
         )
     return f"{registry.tracking_uri}: champion is {found}"
 

@@ -23,7 +23,7 @@ from crm_assets.errors import CrmAssetsError, LakeError
 from crm_assets.lake import Lake, Manifest
 from crm_assets.leakage.identity import differences
 from crm_assets.settings import Settings
-from crm_assets.sources import canonical_url
+from crm_assets.stored import stored_month
 
 if TYPE_CHECKING:
     from crm_assets.registry import Registry
@@ -96,12 +96,7 @@ def verify(settings: Settings, month: Month) -> Iterator[Reproduced]:
 
     Raises LakeError when there is no lake, or it does not hold the month.
     """
-    lake = Lake.open(settings.dataset_url, source=canonical_url(settings.source_url), create=False)
-    if str(month) not in lake.months("scores"):
-        held = lake.months("scores")
-        span = f"only {held[0]} to {held[-1]}" if held else "no month"
-        again = f"crm-assets run --source {settings.source_url} --months {month}"
-        raise LakeError(f"{lake.url} holds {span}, not {month}: make it with {again}")
+    lake, _ = stored_month(settings, "scores", "scores", month)
     with tempfile.TemporaryDirectory(prefix="crm-assets-verify-") as folder:
         beside = lake.beside(Path(folder))
         for asset in ASSETS:

@@ -25,6 +25,7 @@ from crm_assets.defs.provenance import stale_months
 from crm_assets.defs.training import candidates_of
 from crm_assets.errors import CrmAssetsError, LakeError, QualityError, SettingsError, SourceError
 from crm_assets.settings import Settings
+from crm_assets.stored import command_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -110,7 +111,7 @@ def _check_before(platform: Platform, made: list[Month]) -> None:
         gap = earlier[-1].next
         raise LakeError(
             f"months out of order: {platform.lake.url} ends with {earlier[-1]}, so {gap} is missing before {made[0]}; "
-            f"run --months {gap}:{made[-1]}"
+            f"run {command_line(platform.settings, 'run', '--months', f'{gap}:{made[-1]}')}"
         )
     faults = [
         fault

@@ -71,7 +71,7 @@ class Lake:
         try:
             storage = open_storage(dataset_url, create=create)
         except MissingError:
-            raise _no_lake(dataset_url) from None
+            raise NoLakeError(dataset_url) from None
         if not storage.exists(MARKER):
             others = storage.list()
             if others:
@@ -80,7 +80,7 @@ class Lake:
                     "no lake; choose another CRM_LAKE_URL or CRM_DATASET"
                 )
             if not create:
-                raise _no_lake(storage.url)
+                raise NoLakeError(storage.url)
             marker = {"format": FORMAT, "written_by": __version__, "source": source}
             storage.write_bytes(MARKER, (json.dumps(marker, indent=2, ensure_ascii=False) + "\n").encode())
         # Read back, in case two processes with different sources started the lake at once.
@@ -358,8 +358,16 @@ def _manifest_path(asset: str, month: Month, suffix: str) -> str:
     return f"{asset}/{month}.manifest.json" if suffix == _PARQUET else f"{asset}/{month}.{suffix}.manifest.json"
 
 
-def _no_lake(url: str) -> LakeError:
-    return LakeError(f"there is no lake at {url} yet; run `crm-assets run`, or correct CRM_LAKE_URL or CRM_DATASET")
+class NoLakeError(LakeError):
+    """There is nothing yet at the place.
+
+    Attributes:
+        url: of the place.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__(f"there is no lake at {url} yet; run `crm-assets run`, or correct CRM_LAKE_URL or CRM_DATASET")
+        self.url = url
 
 
 def _check_marker(storage: Storage, source: str | None) -> None:
