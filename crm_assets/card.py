@@ -23,7 +23,7 @@ from crm_assets.lake.lake import DocumentSuffix
 from crm_assets.modelling.page import NUMBER, differences, printed_on_html, printed_on_markdown
 from crm_assets.reproduction import beside_platform
 from crm_assets.settings import Settings
-from crm_assets.sources import canonical_url
+from crm_assets.stored import command_line, stored_month
 
 _NUMBERS = ("value", "low", "high")
 _SAME = 1e-9
@@ -52,26 +52,32 @@ class CheckedCard:
     """What computing a card again came to.
 
     Attributes:
+        dataset: whose card it is.
         month: of the card.
+        check: command that makes the tables again that the card is made of.
         numbers: how many numbers were compared: those of the table, and those printed on the pages.
         differences: one sentence per number, text or file that is not what it should be.
         notes: what else should be known.
     """
 
+    dataset: str
     month: Month
+    check: str
     numbers: int
     differences: tuple[str, ...]
     notes: tuple[str, ...]
 
     def sentence(self) -> str:
         """The outcome in words."""
+        told = (
+            f"{self.numbers:,} numbers of the model card of {self.month} (data set {self.dataset}) were computed again"
+        )
         if not self.differences:
-            return f"{self.numbers:,} numbers of the model card of {self.month} were computed again: all are the same."
+            return f"{told}: all are the same."
         wrong = len(self.differences)
         return (
-            f"{self.numbers:,} numbers of the model card of {self.month} were computed again: {wrong} "
-            f"{'thing differs' if wrong == 1 else 'things differ'}. crm-assets verify --month {self.month} tells "
-            "whether the tables that it is made of are at fault."
+            f"{told}: {wrong} {'thing differs' if wrong == 1 else 'things differ'}. {self.check} tells whether the "
+            "tables that it is made of are at fault."
         )
 
 
@@ -104,7 +110,8 @@ def verify_card(settings: Settings, month: Month | None = None) -> CheckedCard:
     found = lake.as_found()
     manifest = lake.manifest(model_card.name, chosen)
     if manifest is None:
-        raise LakeError(f"{lake.location(model_card.name, chosen)}: run crm-assets run --months {chosen}")
+        again = command_line(settings, "run", "--months", chosen)
+        raise LakeError(f"{lake.location(model_card.name, chosen)}: run {again}")
     recorded = Settings.model_validate({**settings.model_dump(mode="json"), **manifest.settings})
     try:
         with tempfile.TemporaryDirectory(prefix="crm-assets-card-") as folder:
@@ -117,7 +124,7 @@ def verify_card(settings: Settings, month: Month | None = None) -> CheckedCard:
     except (pl.exceptions.PolarsError, OSError) as error:
         raise LakeError(
             f"a table that the model card of {chosen} is made of cannot be read: {error}; make the month again with "
-            f"crm-assets run --source {settings.source_url} --months {chosen}"
+            f"{command_line(settings, 'run', '--months', chosen)}"
         ) from error
     wrong = [*_altered(lake, model_card, chosen), *_wrong_figures(stored, right)]
     numbers = sum(right[name].count() for name in _NUMBERS)
@@ -132,21 +139,12 @@ def verify_card(settings: Settings, month: Month | None = None) -> CheckedCard:
     notes = []
     if manifest.code_version != model_card.code_version:
         notes.append(f"The card was made by code version {manifest.code_version}, this is {model_card.code_version}.")
-    return CheckedCard(chosen, numbers, tuple(wrong), tuple(notes))
+    check = command_line(settings, "verify", "--month", chosen)
+    return CheckedCard(settings.dataset_name, chosen, check, numbers, tuple(wrong), tuple(notes))
 
 
 def _held(settings: Settings, month: Month | None) -> tuple[Lake, Month]:
-    lake = Lake.open(settings.dataset_url, source=canonical_url(settings.source_url), create=False)
-    held = lake.months(model_card.name)
-    make = f"crm-assets run --source {settings.source_url}"
-    if not held:
-        raise LakeError(f"{lake.url} holds no model card: make it with {make}")
-    if month is not None and str(month) not in held:
-        raise LakeError(
-            f"{lake.url} holds no model card of {month}, only of {held[0]} to {held[-1]}: ask for one of these, or "
-            f"make it with {make} --months {month}"
-        )
-    return lake, month or Month.parse(held[-1])
+    return stored_month(settings, model_card.name, "model card", month)
 
 
 def _suffix(text: object) -> DocumentSuffix:

@@ -17,6 +17,7 @@ from crm_assets.modelling.backtest import BACKTEST, CANDIDATE_BACKTEST
 from crm_assets.modelling.model_card import MODEL_CARD, Book, CardContent
 from crm_assets.modelling.model_card import model_card as card_of
 from crm_assets.modelling.promotion import PROMOTION_CHECKS, SEGMENTS, WIN_MODEL
+from crm_assets.sources import canonical_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from crm_assets.modelling.model_card import ModelCard
     from crm_assets.modelling.win_model import WinModel
+    from crm_assets.settings import Settings
 
 RESAMPLES = 200
 """Resamples of a card's intervals; they say what there is to say, in a fifth of the time of the promotion gate's."""
@@ -120,7 +122,16 @@ def card_content(inputs: Inputs, month: Month, decision: Mapping[str, Any]) -> C
         resamples=RESAMPLES,
         window=inputs.settings.backtest_months,
         min_wins=inputs.settings.min_training_wins,
+        source=_named_source(inputs.settings),
     )
+
+
+def _named_source(settings: Settings) -> str | None:
+    """The source as a card names it: empty for the default one, None for a folder."""
+    url = canonical_url(settings.source_url)
+    if url == type(settings).model_fields["source_url"].default:
+        return ""
+    return url if url.startswith(("simulator:", "kaggle:", "s3://")) else None
 
 
 def _books(inputs: Inputs, month: Month) -> list[Book]:

@@ -109,6 +109,8 @@ class CardContent:
         resamples: that the intervals are made of.
         window: most test months of a backtest.
         min_wins: wins, and as many non-wins, without which no model is trained.
+        source: URL of the source where `--source` is needed to name it; empty for the default one, None for a folder,
+            whose path holds on one machine only.
     """
 
     month: Month
@@ -126,6 +128,7 @@ class CardContent:
     resamples: int
     window: int
     min_wins: int
+    source: str | None = ""
 
 
 class JudgedSections(Ledger):

@@ -6,6 +6,7 @@ text it is printed as, so that all of them can be computed again and compared.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -339,15 +340,19 @@ class _Card(JudgedSections):
         )
 
     def _checking(self) -> Section:
-        command = f"crm-assets model-card --month {self._of.month} --verify"
+        source = f" --source {shlex.quote(self._of.source)}" if self._of.source else ""
+        check = f"crm-assets model-card --month {self._of.month} --verify{source}"
+        again = f"crm-assets verify --month {self._of.month}{source}"
+        folder = f", with the folder of `{self._of.dataset}` as `--source` or in `CRM_SOURCE_URL`,"
+        with_folder = folder if self._of.source is None else ""
         return Section(
             "How to check this card",
             (
                 Paragraph(
-                    f"`{command}` computes every number on it again from the tables it is made of and the registered "
-                    f"model, and names each that differs; `crm-assets verify --month {self._of.month}` makes these "
-                    "tables themselves again. All figures are rows of the table `model_card`, and those of each month "
-                    "stand there in full precision."
+                    f"`{check}`{with_folder} computes every number on it again from the tables it is made of and the "
+                    f"registered model, and names each that differs; `{again}` makes these tables themselves again. "
+                    "All figures are rows of the table `model_card`, and those of each month stand there in full "
+                    "precision."
                 ),
             ),
         )

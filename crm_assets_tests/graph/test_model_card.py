@@ -164,7 +164,10 @@ def test_the_command_shows_writes_and_checks(command: Command, altered: Settings
     assert {path.name for path in (command.folder / "cards" / "new").iterdir()} >= {"2017-11.md", "2017-11.html"}
     told = command("model-card", "--verify")
     assert told.exit_code == 0, told.output
-    assert "all are the same" in told.output
+    assert f"of the model card of 2017-12 (data set {altered.dataset_name}) were computed again: all are the same" in (
+        told.output
+    )
+    assert f"--verify --source '{SOURCE}'` computes" in command("model-card").output
     change(file_of(altered, "model_card", finished.last, "md"), "## Data", "## Dates")
     told = command("model-card", "--verify", "--json")
     assert told.exit_code == 8

@@ -316,3 +316,18 @@ def test_a_changed_number_is_named_by_where_it_stands(card: ModelCard) -> None:
     assert "picture" in next(differences(printed_on_html(drawn), printed_on_html(page)))
     shorter = markdown.replace("- Another company", "Another company", 1).partition("- Another horizon")[0]
     assert any("missing" in found for found in differences(printed_on_markdown(shorter), printed_on_markdown(markdown)))
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("", "`crm-assets model-card --month 2017-09 --verify` computes"),
+        (None, "--verify`, with the folder of `crm` as `--source` or in `CRM_SOURCE_URL`, computes"),
+        ("s3://bucket/crm", "`crm-assets verify --month 2017-09 --source s3://bucket/crm` makes"),
+        ("simulator:?a=1&seed=8", "--verify --source 'simulator:?a=1&seed=8'` computes"),
+    ],
+)
+def test_the_command_that_checks_it_is_of_its_own_source(source: str | None, told: str) -> None:
+    card = model_card(content_of(source=source))
+    assert told in card.page.markdown()
+    assert card.figures == model_card(content_of()).figures
