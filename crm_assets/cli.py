@@ -115,13 +115,25 @@ def run(source: str | None, months: str | None, force: bool, as_json: bool) -> N
 @click.option("--as-of", "--month", "month", metavar="M", help="Month-end, YYYY-MM; the newest by default.")
 @click.option("--sha256", metavar="HEX", help="Scores given earlier and replaced, by the first digits of their hash.")
 @click.option("--top", default=10, show_default=True, type=click.IntRange(min=1), help="Rows to print.")
+@click.option("--reasons", "with_reasons", is_flag=True, help="Say below each deal what raises and what lowers it.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the stored Parquet file here.")
 @_JSON
 @_verb
 def scores(
-    *, source: str | None, month: str | None, sha256: str | None, top: int, out: Path | None, as_json: bool
+    *,
+    source: str | None,
+    month: str | None,
+    sha256: str | None,
+    top: int,
+    with_reasons: bool,
+    out: Path | None,
+    as_json: bool,
 ) -> None:
-    """Show the scores of a month as they were given, most expected revenue first; with --json all of them."""
+    """Show the scores of a month as they were given, most expected revenue first; with --json all, with reasons.
+
+    P(win) and lost are the probabilities of winning and losing by the end of the next month, abandoned that of never
+    closing; closes is the month by whose end half of such deals have closed.
+    """
     from crm_assets.calendar import Month
     from crm_assets.published import check_model, published
     from crm_assets.settings import load_settings
@@ -133,13 +145,48 @@ def scores(
         check_model(settings, found)
     if out:
         _write(out, found.file.read_bytes())
-    rows = found.ranked()
+    rows = found.ranked_with_reasons()
+    if with_reasons and found.reasons is None and rows.height:
+        raise SettingsError(
+            f"the lake has no reasons of these scores of {found.month}, as of any that others took the place of: leave "
+            "--reasons out"
+        )
     if as_json:
-        told = {"month": str(found.month), "provenance": found.provenance(), "scores": rows.to_dicts()}
-        click.echo(json.dumps(told, default=str))
+        told = {"month": str(found.month), "none_because": found.none_because, "provenance": found.provenance()}
+        click.echo(json.dumps({**told, "scores": rows.to_dicts()}, default=str))
+        return
+    if rows.is_empty():
+        click.echo(f"{found.none_because or f'No scores at the end of {found.month}'}.")
     else:
-        print_scores(rows.head(top), f"Open pipeline at the end of {found.month}: {rows.height} opportunities")
-        print_provenance(found)
+        count = f"{rows.height} opportunit{'y' if rows.height == 1 else 'ies'}"
+        title = f"Open pipeline at the end of {found.month}: {count}; age in days, expected revenue in USD"
+        print_scores(rows.head(top), title, with_reasons=with_reasons)
+    print_provenance(found)
+
+
+@main.command(epilog=f"Example: crm-assets forecast --month 2017-09 --by region{EXIT_CODES}")
+@_SOURCE
+@click.option("--month", metavar="M", help="Month-end at which it was made, YYYY-MM; the newest by default.")
+@click.option("--by", "level", type=click.Choice(["region", "product", "agent"]), help="Divide the open deals by it.")
+@_JSON
+@_verb
+def forecast(source: str | None, month: str | None, level: str | None, as_json: bool) -> None:
+    """Show the revenue forecast for the month after, as it was given, and how earlier forecasts turned out.
+
+    Revenue is at list price. The total is that of the book, the deals that are open, and of new business, which no book
+    holds yet; naive is what the same line brought in the same month of the quarter before.
+    """
+    from crm_assets.calendar import Month
+    from crm_assets.forecast import print_forecast, stored_forecast
+    from crm_assets.settings import load_settings
+
+    found = stored_forecast(load_settings(source_url=source), Month.parse(month) if month else None)
+    if as_json:
+        told = {"month": str(found.month), "forecast_month": str(found.month.next), "none_because": found.none_because}
+        lines = (found.lines(level) if level else found.rows).to_dicts()
+        click.echo(json.dumps({**told, "lines": lines, "given": found.given}))
+    else:
+        print_forecast(found, level)
 
 
 @main.command(epilog=f"Example: crm-assets leakage --source exports/crm --months 2017-01:2017-12{EXIT_CODES}")
@@ -206,7 +253,7 @@ def backtest(
     found = run_backtest(
         settings,
         parse_months(months) if months else None,
-        lambda month: None if as_json else click.echo(f"{month}", err=True),
+        lambda told: None if as_json else click.echo(told, err=True),
     )
     if out:
         columns = ["opportunity_id", "snapshot_month", "probability"]
@@ -223,22 +270,43 @@ def backtest(
 @_SOURCE
 @click.option("--reason", required=True, help="Why, which is kept with the version that is withdrawn.")
 @click.option("--to", "version", metavar="VERSION", help="Earlier champion to go back to; the last one by default.")
+@click.option("--yes", is_flag=True, help="Do it without asking.")
 @_JSON
 @_verb
-def rollback(source: str | None, reason: str, version: str | None, as_json: bool) -> None:
-    """Withdraw the champion from the newest month on, and score that month by the champion before it."""
-    from crm_assets.rollback import roll_back
+def rollback(source: str | None, reason: str, version: str | None, yes: bool, as_json: bool) -> None:
+    """Withdraw the champion for good from the newest month on, and score that month by the champion before it.
+
+    What will be withdrawn, and who is champion then, is told and has to be confirmed.
+    """
+    from crm_assets.rollback import PlannedRollback, roll_back
     from crm_assets.settings import load_settings
 
-    done = roll_back(load_settings(source_url=source), reason, version, show_progress=not as_json)
+    def agreed(planned: PlannedRollback) -> None:
+        if not as_json:
+            click.echo("\n".join(planned.lines()))
+        if yes:
+            return
+        if as_json or not _can_ask():
+            raise SettingsError("nothing was withdrawn, for nobody can be asked here: add --yes to do it")
+        if not click.confirm("Do it?"):
+            raise SettingsError("nothing was withdrawn")
+
+    settings = load_settings(source_url=source)
+    done = roll_back(settings, reason, version, show_progress=not as_json, agreed=agreed)
     champion = {name: value for name, value in done.champion.items() if name.startswith("champion_")}
     if as_json:
         click.echo(json.dumps({"month": str(done.month), "withdrawn": done.withdrawn, **champion}))
         return
     now = champion["champion_version"]
-    click.echo(f"Withdrawn from {done.month} on: version {', '.join(done.withdrawn)}, because {reason}.")
+    gone = ", ".join(done.names[version] for version in done.withdrawn)
+    click.echo(f"Withdrawn from {done.month} on: {f'version {gone}' if gone else 'none besides'}, because {reason}.")
     told = f"version {now} of {champion['champion_month']} ({champion['champion_rung']})" if now else "nobody"
     click.echo(f"Champion: {told}. {done.month} was scored by it; earlier months and scores stay as they were.")
+
+
+def _can_ask() -> bool:
+    """Whether somebody can answer on standard input."""
+    return sys.stdin.isatty()
 
 
 @main.command(epilog=f"Example: crm-assets verify --month 2017-09{EXIT_CODES}")
@@ -315,19 +383,22 @@ def model_card(source: str | None, month: str | None, out: Path | None, verify: 
 @main.command(epilog=f"Example: crm-assets why 1C1I7A6R --month 2017-09{EXIT_CODES}")
 @click.argument("opportunity")
 @_SOURCE
-@click.option("--month", metavar="M", help="Month-end to compare with the one before, YYYY-MM; the newest by default.")
+@click.option("--month", metavar="M", help="Month-end of the score, YYYY-MM; the newest by default.")
 @_JSON
 @_verb
 def why(opportunity: str, source: str | None, month: str | None, as_json: bool) -> None:
-    """Tell why the score of an opportunity moved: the deal changed, time passed, the world or the model changed."""
+    """Tell why the score of an opportunity is what it is, and why it moved since the month before.
+
+    What raises and what lowers it comes first; then whether the deal changed, time passed, the world or the model
+    changed.
+    """
     from crm_assets.calendar import Month
-    from crm_assets.published import scored_month
     from crm_assets.settings import load_settings
     from crm_assets.why import print_why
     from crm_assets.why import why as why_it_moved
 
     settings = load_settings(source_url=source)
-    moved = why_it_moved(*scored_month(settings, Month.parse(month) if month else None), opportunity)
+    moved = why_it_moved(settings, Month.parse(month) if month else None, opportunity)
     if as_json:
         click.echo(json.dumps(moved, default=str))
     else:

@@ -14,8 +14,9 @@ from crm_assets.defs.monthly import SOURCE
 from crm_assets.defs.scoring import SCORES
 from crm_assets.errors import LakeError
 from crm_assets.lake import Lake, Manifest
+from crm_assets.modelling.reasons import SCORE_REASONS, WORDED
 from crm_assets.settings import Settings
-from crm_assets.sources import canonical_url
+from crm_assets.stored import stored_month, why_no_scores
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,10 @@ class PublishedScores:
         manifest: content hash, code version, input hashes, settings, and when it was written.
         lineage: `asset/2017-05` -> manifest of everything the scores were made from, down to the raw tables, as far as
             the lake still holds what they were made from.
-        replaced: manifests of scores of the month that were given earlier and came out otherwise, oldest first.
+        replaced: manifests of other scores of the month, oldest first: those that others took the place of, and, where
+            `rows` are such themselves, last those in force.
+        reasons: rows of `SCORE_REASONS` of exactly these scores; None where the lake has none, as of replaced ones.
+        none_because: why there are no rows, as a sentence without a full stop; None where there are.
     """
 
     month: Month
@@ -40,6 +44,8 @@ class PublishedScores:
     manifest: Manifest
     replaced: tuple[Manifest, ...]
     lineage: Mapping[str, Manifest]
+    reasons: pl.DataFrame | None = None
+    none_because: str | None = None
 
     @property
     def model_version(self) -> str | None:
@@ -47,9 +53,22 @@ class PublishedScores:
         version = self.manifest.notes.get("model_version")
         return None if version is None else str(version)
 
+    @property
+    def rung(self) -> str | None:
+        """Rung of the cold-start ladder that gave them; None while there was none."""
+        rung = self.manifest.notes.get("rung")
+        return None if rung is None else str(rung)
+
     def ranked(self) -> pl.DataFrame:
         """The rows, most expected value first."""
         return self.rows.sort(["expected_value", "opportunity_id"], descending=[True, False])
+
+    def ranked_with_reasons(self) -> pl.DataFrame:
+        """The ranked rows with `raises` and `lowers`, empty where there are no reasons."""
+        if self.reasons is None:
+            return self.ranked().with_columns(pl.lit(None, pl.String).alias(name) for name in WORDED)
+        told = self.reasons.select("opportunity_id", *WORDED)
+        return self.ranked().join(told, on="opportunity_id", how="left", maintain_order="left")
 
     def _settings(self) -> dict[str, Any]:
         """Every setting that shaped anything the scores were made from, at its nearest."""
@@ -65,6 +84,7 @@ class PublishedScores:
             "sha256": self.manifest.sha256,
             "written_at": self.manifest.written_at,
             "model_version": self.model_version,
+            "rung": self.rung,
             "model_sha256": self.manifest.notes.get("model_sha256"),
             "code_version": self.manifest.code_version,
             "inputs": {name: made.sha256 for name, made in self.lineage.items()} | dict(self.manifest.inputs),
@@ -101,17 +121,7 @@ def _told(manifest: Manifest) -> Mapping[str, Any]:
 
 def scored_month(settings: Settings, month: Month | None) -> tuple[Lake, Month]:
     """The lake, and `month` or the newest with scores. Raises LakeError when there is no lake or no such month."""
-    url = settings.dataset_url
-    lake = Lake.open(url, source=canonical_url(settings.source_url), create=False)
-    held = lake.months(SCORES.name)
-    if not held:
-        raise LakeError(f"{url} holds no scores: make them with crm-assets run --source {settings.source_url}")
-    if month is not None and str(month) not in held:
-        raise LakeError(
-            f"{url} holds no scores of {month}, only of {held[0]} to {held[-1]}: ask for one of these, or make it with "
-            f"crm-assets run --source {settings.source_url} --months {month}"
-        )
-    return lake, month or Month.parse(held[-1])
+    return stored_month(settings, SCORES.name, "scores", month)
 
 
 def published(settings: Settings, month: Month | None = None, sha256: str | None = None) -> PublishedScores:
@@ -126,16 +136,37 @@ def published(settings: Settings, month: Month | None = None, sha256: str | None
     """
     lake, chosen = scored_month(settings, month)
     replaced = tuple(lake.replaced(SCORES.name, chosen))
-    file, manifest = lake.table(SCORES.name, chosen)
+    file, in_force = lake.table(SCORES.name, chosen)
+    manifest = in_force
     place = lake.location(SCORES.name, chosen)
     if sha256 and not manifest.sha256.startswith(sha256):
         named = [kept for kept in replaced if kept.sha256.startswith(sha256)]
         if len(named) != 1:
-            known = ", ".join(kept.sha256[:12] for kept in (*replaced, manifest))
+            known = ", ".join(kept.sha256[:12] for kept in (*replaced, in_force))
             raise LakeError(f"{lake.url} holds no scores of {chosen} with SHA-256 {sha256}: known are {known}")
         manifest = named[0]
         file, place = lake.replaced_table(manifest), f"{lake.url}/{manifest.path}"
-    return PublishedScores(chosen, pl.read_parquet(file), file, place, manifest, replaced, _lineage(lake, manifest))
+    rows = pl.read_parquet(file)
+    return PublishedScores(
+        chosen,
+        rows,
+        file,
+        place,
+        manifest,
+        # By content: a month that got its former scores back has them among the replaced ones as well.
+        tuple({kept.sha256: kept for kept in (*replaced, in_force) if kept.sha256 != manifest.sha256}.values()),
+        _lineage(lake, manifest),
+        _reasons(lake, chosen, manifest),
+        why_no_scores(lake, chosen) if rows.is_empty() and manifest is in_force else None,
+    )
+
+
+def _reasons(lake: Lake, month: Month, scores: Manifest) -> pl.DataFrame | None:
+    """The reasons of exactly these scores; None where the lake does not hold them."""
+    made = lake.manifest(SCORE_REASONS.name, month)
+    if made is None or made.inputs.get(f"{SCORES.name}/{month}") != scores.sha256:
+        return None
+    return pl.read_parquet(lake.table_path(SCORE_REASONS.name, month))
 
 
 def check_model(settings: Settings, scores: PublishedScores) -> None:

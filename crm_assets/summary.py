@@ -6,7 +6,7 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -14,11 +14,14 @@ import polars as pl
 from crm_assets.calendar import Month
 from crm_assets.defs.provenance import DOCUMENTS
 from crm_assets.defs.scoring import SCORES
+from crm_assets.forecast import forecasts_given, given_in_words
 from crm_assets.history.snapshots import SNAPSHOTS
 from crm_assets.lake import Lake
 from crm_assets.modelling.cold_start import MODEL, WORDS
 from crm_assets.modelling.forecast import BOOK, FORECAST, NEW_BUSINESS, TOTAL
 from crm_assets.modelling.promotion import WIN_MODEL
+from crm_assets.modelling.reasons import WORDED
+from crm_assets.modelling.win_model import FATES
 from crm_assets.monitoring.drift_columns import DRIFT
 
 if TYPE_CHECKING:
@@ -27,9 +30,21 @@ if TYPE_CHECKING:
     from crm_assets.run import RunResult
 
 TOP = 10
-_WIDTH = 100
+_WIDTH = 110
 _BACKTEST = "backtest_"
-_SHOWN = ("opportunity_id", "sales_agent", "product", "age_days", "probability", "expected_value")
+_COLUMNS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
+    "opportunity_id": ("opportunity", str),
+    "sales_agent": ("agent", str),
+    "product": ("product", str),
+    "age_days": ("age", str),
+    "probability": ("P(win)", "{:.1%}".format),
+    "probability_lost": ("lost", "{:.1%}".format),
+    "probability_abandoned": ("abandoned", "{:.1%}".format),
+    "expected_close_month": ("closes", str),
+    "expected_value": ("expected", "{:,.0f}".format),
+}
+"""Column of SCORES -> its heading, and how a value is shown."""
+_SHOWN = tuple(_COLUMNS)
 
 
 def scores_of(lake: Lake, month: Month) -> pl.DataFrame:
@@ -50,6 +65,7 @@ def summary(platform: Platform, month: Month) -> dict[str, Any]:
         "month": str(month),
         "open_opportunities": rows.height,
         "top": rows.select(_SHOWN).head(TOP).to_dicts(),
+        "forecasts_given": forecasts_given(lake, month),
         "forecast": _forecast(lake, month, forecast.notes if forecast else {}),
         "champion": _champion(lake, model),
         "model": {name: model[name] for name in ("status", "reason")},
@@ -80,27 +96,50 @@ def _champion(lake: Lake, model: dict[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def print_scores(rows: pl.DataFrame, title: str) -> None:
-    """The rows as a table on standard output."""
+def print_scores(rows: pl.DataFrame, title: str, *, with_reasons: bool = False) -> None:
+    """The rows as a table on standard output.
+
+    Args:
+        rows: columns `_SHOWN`, and `raises` and `lowers` when `with_reasons`.
+        title: above it.
+        with_reasons: whether to say below each row what raises and what lowers its probability.
+    """
+    import click
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", header_style="bold")
-    for name, right in (
-        ("opportunity", 0),
-        ("agent", 0),
-        ("product", 0),
-        ("age (days)", 1),
-        ("P(win)", 1),
-        ("expected (USD)", 1),
-    ):
-        table.add_column(name, justify="right" if right else "left", no_wrap=True)
-    for identity, agent, product, age, probability, value in rows.select(_SHOWN).iter_rows():
-        table.add_row(identity, agent, product, str(age), f"{probability:.1%}", f"{value:,.0f}")
+    given = [name for name in _SHOWN if name not in FATES or rows[name].null_count() < rows.height]
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for name in given:
+        heading, _ = _COLUMNS[name]
+        left = name in {"opportunity_id", "sales_agent", "product", "expected_close_month"}
+        table.add_column(heading, justify="left" if left else "right", no_wrap=True)
+    for values in rows.select(given).iter_rows():
+        table.add_row(
+            *("" if value is None else _COLUMNS[name][1](value) for name, value in zip(given, values, strict=True))
+        )
     console = Console()
     # Redirected output counts as 80 columns wide, which would cut names off.
     console.width = max(console.width, _WIDTH)
-    console.print(table)
+    with console.capture() as captured:
+        console.print(table)
+    lines = captured.get().splitlines()
+    first = len(lines) - rows.height
+    click.echo("\n".join([title, *lines[:first]]))
+    for line, row in zip(lines[first:], rows.iter_rows(named=True), strict=True):
+        click.echo(line)
+        if with_reasons:
+            print_reasons(row)
+
+
+def print_reasons(row: Mapping[str, Any]) -> None:
+    """What raises and what lowers a score, a reason a line, on standard output; nothing where neither is known."""
+    import click
+
+    for name in WORDED:
+        for number, reason in enumerate(row[name].split("; ") if row[name] else []):
+            click.echo(f"  {name if number == 0 else '':8}{reason}")
 
 
 def print_provenance(found: PublishedScores) -> None:
@@ -109,13 +148,13 @@ def print_provenance(found: PublishedScores) -> None:
 
     told = found.provenance()
     by = f"version {told['model_version']}" if told["model_version"] else "no champion"
-    click.echo(f"Given by {by}, code {told['code_version']}, {told['written_at']}.")
+    if found.rung not in {None, MODEL}:
+        by += f", which is no model: every deal gets the {WORDS[str(found.rung)]}"
+    click.echo(f"Given by {by}; code {told['code_version']}, {told['written_at']}.")
     click.echo(f"Stored in {told['place']}, SHA-256 {told['sha256'][:12]}.")
-    for earlier in told["replaced"]:
-        click.echo(
-            f"Given otherwise {earlier['written_at']} by version {earlier['model_version']}: --sha256 "
-            f"{earlier['sha256'][:12]}"
-        )
+    for other in told["replaced"]:
+        by = f"version {other['model_version']}" if other["model_version"] else "no champion"
+        click.echo(f"Given otherwise {other['written_at']} by {by}: --sha256 {other['sha256'][:12]}")
 
 
 def print_summary(shown: dict[str, Any], result: RunResult) -> None:
@@ -137,9 +176,13 @@ def print_summary(shown: dict[str, Any], result: RunResult) -> None:
     if shown["champion"] is None:
         click.echo(f"No scores at the end of {month}, for there is no champion yet: {shown['model']['reason']}.")
     else:
-        title = f"Open pipeline at the end of {month}: the {TOP} deals with most expected revenue by {month.next.end}"
+        title = (
+            f"Open pipeline at the end of {month}: the {TOP} deals with most expected revenue (USD) by {month.next.end}"
+        )
         print_scores(pl.DataFrame(shown["top"], schema={name: SCORES.polars_schema()[name] for name in _SHOWN}), title)
         _print_forecast(shown["forecast"])
+        if shown["forecasts_given"]:
+            click.echo(given_in_words(shown["forecasts_given"]))
         _print_champion(shown["champion"])
     _print_next(shown, result)
 

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
+from crm_assets.calendar import Month
 from crm_assets.cli import main
 from crm_assets.run import run_months
 from crm_assets_tests.graph.conftest import SOURCE, Command, Finished, files_below
@@ -23,9 +24,7 @@ def at(command: Command, finished: Finished) -> Command:
     return command
 
 
-@pytest.mark.parametrize(
-    "verb", ["run", "scores", "why", "leakage", "verify", "monitor", "monitor-demo", "simulate", "doctor", "alert-test"]
-)
+@pytest.mark.parametrize("verb", sorted(main.commands))
 def test_every_verb_explains_itself(verb: str) -> None:
     told = CliRunner().invoke(main, [verb, "--help"])
     assert told.exit_code == 0
@@ -42,6 +41,8 @@ def test_run_again_says_that_all_is_up_to_date(at: Command) -> None:
     assert "Forecast for 2018-01, at list price: " in told.output
     assert "The same month of last quarter brought " in told.output
     assert "the seasonal naive forecast was closer in " in told.output
+    assert "in the backtest the seasonal naive forecast was closer in " in told.output
+    assert " forecasts given so far, of 2017-" in told.output
     assert "Champion: version" in told.output
     assert "2017-12.html" in told.output
     assert "creating opportunities" in told.stderr.splitlines()
@@ -72,15 +73,113 @@ def test_scores_of_a_month(at: Command, finished: Finished) -> None:
     assert sum(identity in shown for identity in stored["opportunity_id"]) == 3
 
 
+def test_scores_tell_fates_and_reasons(at: Command, finished: Finished) -> None:
+    lake, month = finished.platform.lake, finished.last
+    top = pl.read_parquet(lake.table_path("scores", month)).sort("expected_value", descending=True).row(0, named=True)
+    reasons = pl.read_parquet(lake.table_path("score_reasons", month))
+    of_top = reasons.filter(pl.col("opportunity_id") == top["opportunity_id"]).row(0, named=True)
+    plain = at("scores", "--top", "1").stdout.splitlines()
+    fates = (f"{top['probability_lost']:.1%}", f"{top['probability_abandoned']:.1%}", top["expected_close_month"] or "")
+    (row,) = [line for line in plain if line.startswith(top["opportunity_id"])]
+    assert all(fate in row for fate in fates)
+    assert all(heading in plain[1] for heading in ("lost", "abandoned", "closes"))
+    told = at("scores", "--top", "1", "--reasons").stdout.splitlines()
+    below = [line.strip() for line in told[told.index(row) + 1 :]]
+    worded = [reason for name in ("raises", "lowers") for reason in (of_top[name] or "").split("; ") if reason]
+    assert len(worded) > 1
+    for line, reason in zip(below, worded, strict=False):
+        assert line.endswith(reason)
+    assert not any(line in plain for line in told[told.index(row) + 1 : told.index(row) + 1 + len(worded)])
+    shown = {row["opportunity_id"]: row for row in json.loads(at("scores", "--json").stdout)["scores"]}
+    assert {name: shown[name]["raises"] for name in shown} == dict(
+        reasons.select("opportunity_id", "raises").iter_rows()
+    )
+
+
+def test_scores_of_no_model_name_the_rung(at: Command) -> None:
+    told = at("scores", "--month", "2017-03").stdout
+    assert "which is no model: every deal gets the win rate of all open deals" in told
+    assert "lost" not in told
+    assert "no model" not in at("scores").stdout
+
+
+def test_a_month_without_scores_says_why(at: Command, finished: Finished) -> None:
+    model = pl.read_parquet(finished.platform.lake.table_path("win_model", Month(2016, 11)))
+    for verb in ("scores", "forecast"):
+        told = at(verb, "--month", "2016-11")
+        assert told.exit_code == 0
+        assert f"No scores at the end of 2016-11, for there is no champion yet: {model['reason'][0]}." in told.stdout
+        shown = json.loads(at(verb, "--month", "2016-11", "--json").stdout)
+        assert model["reason"][0] in shown["none_because"]
+        assert json.loads(at(verb, "--json").stdout)["none_because"] is None
+
+
+def test_forecast(at: Command, finished: Finished) -> None:
+    lake, last = finished.platform.lake, finished.last
+    stored = pl.read_parquet(lake.table_path("revenue_forecast", last))
+    judged = pl.read_parquet(lake.table_path("forecast_accuracy", last))
+    shown = json.loads(at("forecast", "--json").stdout)
+    assert shown["lines"] == stored.to_dicts()
+    assert shown["forecast_month"] == "2018-01"
+    assert shown["given"]["months"] == judged.height
+    told = at("forecast", "--by", "region").stdout
+    regions = stored.filter(pl.col("level") == "region")
+    for row in stored.filter(pl.col("level").is_in(["total", "book", "new business"])).vstack(regions).to_dicts():
+        (line,) = [line for line in told.splitlines() if line.startswith(f"│ {row['name']} ")]
+        for name in ("expected_revenue", "low_80", "high_80", "low_95", "high_95", "naive_revenue"):
+            assert f"{row[name]:,.0f}" in line, (name, line)
+    new = stored.filter(pl.col("level") == "new business")["expected_revenue"][0]
+    assert f"Each region is of open deals only: together they are the book, and the {new:,.0f} USD of new" in told
+    naive = judged.drop_nulls("naive_revenue")
+    for text in (
+        f"{judged.height} forecasts given so far, of {judged['forecast_month'][0]} to 2017-12: "
+        f"{judged['inside_80'].sum()} in the 80 % interval, {judged['inside_95'].sum()} in the 95 % interval",
+        f"mean absolute error {judged['absolute_error'].to_numpy().mean():,.0f} USD",
+        f"closer in {(naive['closer'] == 'naive').sum()} of {naive.height} months",
+    ):
+        assert text in told, text
+    assert "West" not in at("forecast").stdout
+    assert {row["level"] for row in json.loads(at("forecast", "--by", "agent", "--json").stdout)["lines"]} == {
+        *("total", "book", "new business", "agent")
+    }
+
+
+def test_before_any_month_is_over_no_forecast_has_turned_out(at: Command) -> None:
+    assert json.loads(at("forecast", "--month", "2017-03", "--json").stdout)["given"] is None
+    assert "given so far" not in at("forecast", "--month", "2017-03").stdout
+    assert "The forecast given so far, of 2017-04: " in at("forecast", "--month", "2017-04").stdout
+
+
 def test_scores_are_of_the_newest_month_by_default(at: Command) -> None:
     assert json.loads(at("scores", "--json").stdout)["month"] == "2017-12"
 
 
-def test_scores_of_a_month_that_is_not_there(at: Command) -> None:
-    told = at("scores", "--month", "2019-01")
+@pytest.mark.parametrize("verb", ["scores", "forecast", "model-card", "verify"])
+def test_a_month_that_no_source_tells_about(at: Command, verb: str) -> None:
+    told = at(verb, "--month", "2019-01")
     assert told.exit_code == 4
-    assert "2019-01" in told.stderr
-    assert "2016-10 to 2017-12" in told.stderr
+    assert "of 2019-01, only of 2016-10 to 2017-12: ask for one of these; the source tells about" in told.stderr
+    assert "crm-assets run" not in told.stderr, "it could not make the month"
+
+
+def test_a_month_that_is_not_made_yet_can_be(command: Command) -> None:
+    command("simulate", "--opportunities", "300", "--months", "2017-01:2017-03", "--out", "my crm")
+    assert command("run", "--source", "my crm", "--months", "2017-01:2017-02").exit_code == 0
+    told = command("scores", "--source", "my crm", "--month", "2017-03").stderr
+    assert "or make it with crm-assets run --months 2017-03 --source 'my crm'" in told
+
+
+def test_without_a_lake_the_source_is_looked_at_first(command: Command) -> None:
+    for verb in (("scores",), ("why", "X"), ("model-card",), ("verify", "--month", "2017-03"), ("forecast",)):
+        told = command(*verb, "--source", "nowhere")
+        assert told.exit_code == 3, told.output
+        assert "nowhere: cannot open the folder" in told.stderr
+        assert "there is no lake" not in told.stderr
+    command("simulate", "--opportunities", "300", "--months", "2017-01:2017-03", "--out", "crm")
+    told = command("scores", "--source", "crm")
+    assert told.exit_code == 4
+    assert "there is no lake at ./lake/crm yet; run `crm-assets run --source crm`" in told.stderr
+    assert "run `crm-assets run`, or" in command("scores").stderr
 
 
 def changes(finished: Finished) -> pl.DataFrame:
@@ -90,11 +189,17 @@ def changes(finished: Finished) -> pl.DataFrame:
 def test_why_a_score_moved(at: Command, finished: Finished) -> None:
     row = changes(finished).sort(pl.col("change").abs()).row(-1, named=True)
     told = json.loads(at("why", row["opportunity_id"], "--json").stdout)
-    changed = told.pop("changed")
+    changed, reasons = told.pop("changed"), told.pop("reasons")
+    assert (told.pop("unmoved"), told.pop("rung")) == (None, "model")
     assert told == row
     assert changed["time"]["age_days"][1] - changed["time"]["age_days"][0] == finished.last.days
     shown = at("why", row["opportunity_id"], "--month", "2017-12").output
-    first, *others = shown.splitlines()
+    head, *lines = shown.splitlines()
+    assert head.startswith(f"{row['opportunity_id']} at the end of 2017-12: {100 * row['probability']:.1f} %, ")
+    below = [line for line in lines if reasons["raises"] and reasons["raises"].split("; ")[0] in line]
+    assert below == lines[: len(below)]
+    at_first = next(i for i, line in enumerate(lines) if line.startswith(row["opportunity_id"]))
+    first, others = lines[at_first], lines[at_first + 1 :]
     assert first.startswith(f"{row['opportunity_id']}, 2017-11 to 2017-12: ")
     assert f"{100 * row['probability_before']:.1f} % to {100 * row['probability']:.1f} %: " in first
     assert f"time passed {100 * row['by_time']:+.1f}" in first
@@ -110,6 +215,24 @@ def test_why_names_the_models_where_they_changed(at: Command, finished: Finished
             assert (f"  the model changed: version {then} to version {now}" in shown) is (then != now)
 
 
+def test_why_a_new_deal_has_its_score(at: Command, finished: Finished) -> None:
+    lake, last = finished.platform.lake, finished.last
+    reasons = pl.read_parquet(lake.table_path("score_reasons", last))
+    compared = changes(finished)["opportunity_id"]
+    row = reasons.filter(~pl.col("opportunity_id").is_in(compared.implode())).row(0, named=True)
+    told = at("why", row["opportunity_id"])
+    assert told.exit_code == 0, told.output
+    for name in ("raises", "lowers"):
+        for reason in (row[name] or "").split("; "):
+            assert reason in told.stdout
+    assert f"{row['opportunity_id']} has no earlier score: none at the end of 2017-11, when it was" in told.stdout
+    shown = json.loads(at("why", row["opportunity_id"], "--json").stdout)
+    assert shown["reasons"] == row
+    assert shown["probability"] == row["probability"]
+    assert shown["probability_before"] is None
+    assert shown["unmoved"].startswith("none at the end of 2017-11, when it was")
+
+
 def test_why_not(at: Command, finished: Finished) -> None:
     lake, last = finished.platform.lake, finished.last
     compared = set(changes(finished)["opportunity_id"])
@@ -119,14 +242,16 @@ def test_why_not(at: Command, finished: Finished) -> None:
     taken = pl.read_parquet(lake.table_path("opportunity_snapshots", last))
     stages = dict(taken.select("opportunity_id", "deal_stage").iter_rows())
     prospect = next(name for name, stage in stages.items() if stage == "Prospecting")
-    new, closed, old = min(now - before), min(before - now), min(compared)
+    closed, old = min(before - now), min(compared)
     first = str(finished.result.months[0])
     told = {
-        ("NOBODY", "2017-12"): ["no opportunity NOBODY", "crm-assets scores --month 2017-12 --json"],
-        (new, "2017-12"): [new, "none at the end of 2017-11, when it was", "nor has it any two months in a row"],
-        (closed, "2017-12"): ["none at the end of 2017-12", f"when it was {stages[closed]}"],
-        (prospect, "2017-12"): ["2017-12, when it was Prospecting", "nor has it any two months in a row"],
-        (old, first): [first, "crm-assets scores"],
+        ("NOBODY", "2017-12"): [
+            "no opportunity NOBODY",
+            f"crm-assets scores --month 2017-12 --json --source '{SOURCE}'",
+        ],
+        (closed, "2017-12"): ["no score at the end of 2017-12", f"when it was {stages[closed]}", "ask for --month"],
+        (prospect, "2017-12"): ["2017-12, when it was Prospecting", "nor has it one in any month"],
+        (old, first): [first, "when no opportunity had one", "ask for --month"],
     }
     for (name, month), wanted in told.items():
         answer = at("why", name, "--month", month)
@@ -136,13 +261,13 @@ def test_why_not(at: Command, finished: Finished) -> None:
         assert json.loads(at("why", name, "--month", month, "--json").stdout)["exit_code"] == 2
 
 
-def test_why_not_offers_the_months_that_can_be_compared(at: Command, finished: Finished) -> None:
+def test_why_not_offers_the_months_with_a_score(at: Command, finished: Finished) -> None:
     held = {
-        month: set(pl.read_parquet(finished.platform.lake.table_path("score_changes", month))["opportunity_id"])
+        month: set(pl.read_parquet(finished.platform.lake.table_path("scores", month))["opportunity_id"])
         for month in finished.result.months
     }
     closed = min(held[finished.last.previous] - held[finished.last])
-    offered = " or ".join(str(month) for month, names in held.items() if closed in names)
+    offered = " or ".join([str(month) for month, names in held.items() if closed in names][-6:])
     assert f"ask for --month {offered}" in at("why", closed).stderr
 
 
@@ -150,7 +275,8 @@ def test_why_before_there_is_a_champion(at: Command, finished: Finished) -> None
     lake = finished.platform.lake
     scored = [m for m in finished.result.months if pl.read_parquet(lake.table_path("scores", m)).height]
     name = pl.read_parquet(lake.table_path("scores", scored[0]))["opportunity_id"][0]
-    told = at("why", name, "--month", str(scored[0])).stderr
+    told = at("why", name, "--month", str(scored[0])).stdout
+    assert "as there is no model yet: every deal gets the win rate of all open deals" in told
     assert f"none at the end of {scored[0].previous}, when no opportunity had one" in told
 
 

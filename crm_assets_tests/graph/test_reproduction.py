@@ -11,13 +11,15 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from click.testing import CliRunner
 
 from crm_assets.calendar import Month
+from crm_assets.cli import main
 from crm_assets.client import Platform
 from crm_assets.defs.assets import ASSETS
 from crm_assets.errors import LakeError, RegistryError
 from crm_assets.reproduction import Outcome, verify
-from crm_assets.run import run_months
+from crm_assets.rollback import roll_back
 from crm_assets.settings import Settings, load_settings
 from crm_assets.simulator import SimulationConfig, simulate
 from crm_assets.simulator.writing import write_extracts
@@ -100,7 +102,7 @@ def test_the_command_says_identical_or_where_it_is_not(command: Command, copied:
     assert "column list_price" in different["opportunity_features"]
     told = command("verify", "--month", "2019-01")
     assert told.exit_code == 4
-    assert "2016-10 to 2017-12, not 2019-01" in told.stderr
+    assert "of 2019-01, only of 2016-10 to 2017-12" in told.stderr
 
 
 def test_scores_are_given_as_they_were(finished: Finished, tmp_path: Path) -> None:
@@ -132,23 +134,33 @@ def test_local_platform_is_that_of_the_settings(finished: Finished, monkeypatch:
     assert platform.scores(as_of="2017-12").rows.height > 0
 
 
-def test_replaced_scores_are_kept(copied: Settings) -> None:
-    """A month that is made again with other settings gives other scores; those given before can still be shown."""
-    month = Month(2017, 11)
+def test_replaced_scores_are_kept(copied: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A month that is made again with another champion gives other scores; those given before can still be shown."""
+    month = LAST
     before = Platform(copied).scores(as_of=str(month))
     content = before.file.read_bytes()
-    other = copied.model_copy(update={"trees": 20})
-    assert run_months(other, [month], force=False, show_progress=False).made == (month,)
-    after = Platform(other).scores(as_of=str(month))
+    assert roll_back(copied, "its prices were wrong", None, show_progress=False).month == month
+    after = Platform(copied).scores(as_of=str(month))
     assert after.file.read_bytes() != content
     assert after.rows["model_version"][0] != before.rows["model_version"][0]
     (kept,) = after.provenance()["replaced"]
     assert kept["sha256"] == before.manifest.sha256
     found = Platform(copied).scores(as_of=str(month), sha256=kept["sha256"][:10])
     assert found.file.read_bytes() == content
+    assert [other["sha256"] for other in found.provenance()["replaced"]] == [after.manifest.sha256]
+    assert (found.reasons, before.reasons is None, after.reasons is None) == (None, False, False)
+    with monkeypatch.context() as patch:
+        for name, value in (("SOURCE_URL", SOURCE), ("LAKE_URL", copied.lake_url), ("HOME", copied.home)):
+            patch.setenv(f"CRM_{name}", str(value))
+        shown = CliRunner().invoke(main, ["scores", "--month", str(month), "--sha256", kept["sha256"][:10]])
+        told = CliRunner().invoke(main, ["scores", "--sha256", kept["sha256"], "--month", str(month), "--reasons"])
+    assert f"--sha256 {after.manifest.sha256[:12]}" in shown.stdout
+    assert f"--sha256 {kept['sha256'][:12]}" not in shown.stdout
+    assert told.exit_code == 2
+    assert "leave --reasons out" in told.stderr
     assert found.provenance()["model_sha256"] == before.manifest.notes["model_sha256"]
     with pytest.raises(LakeError, match=r"SHA-256 beef: known are"):
-        Platform(other).scores(as_of=str(month), sha256="beef")
+        Platform(copied).scores(as_of=str(month), sha256="beef")
 
 
 def test_scores_command_writes_the_stored_file(command: Command, finished: Finished) -> None:
