@@ -168,13 +168,19 @@ class Settings(BaseSettings):
         0.03,
         gt=0,
         lt=1,
-        description="Chance that tests find an intake column, or a share won, of a month different that is not.",
+        description="Chance that tests find an intake column of a month different that is not.",
+    )
+    drift_closings_alpha: float = Field(
+        0.06,
+        gt=0,
+        lt=1,
+        description="Chance that tests find a share won, of all closings or of a region's, different that is not.",
     )
     drift_column_psi: float = Field(
         0.02, gt=0, description="PSI from which an intake column that tests find different makes a month MEDIUM."
     )
     drift_prediction_psi: float = Field(
-        0.5, gt=0, description="PSI of the scores at fixed age from which a month is MEDIUM, and HIGH from twice that."
+        0.75, gt=0, description="PSI of the scores at fixed age from which a month is MEDIUM, and HIGH from twice that."
     )
     drift_quality: float = Field(
         0.98, gt=0, le=1, description="Quality score of a month's columns below which it is MEDIUM."

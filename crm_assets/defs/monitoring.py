@@ -44,6 +44,7 @@ _GROUP = "monitoring"
 _KEYS = ("opportunity_id", "snapshot_month")
 DRIFT_SETTINGS = (
     "drift_alpha",
+    "drift_closings_alpha",
     "drift_column_psi",
     "drift_prediction_psi",
     "drift_quality",

@@ -18,6 +18,8 @@ FEWEST_CLOSINGS = 30
 FEWEST_IN_REGION = 10
 """Closings a region must have, in the month and in the reference, to be tested."""
 _RIDGE = 0.01
+_OVERDISPERSED = 0.05
+"""P-value below which months and regions differ by more than chance; an estimate that is none would cost power."""
 _STEPS = 50
 
 
@@ -151,13 +153,16 @@ def _fitted(
 
 
 def _overdispersion(design: NDArray[np.float64], coefficients: NDArray[np.float64], cells: pd.DataFrame) -> float:
-    """Pearson's chi-square over its degrees of freedom, at least 1."""
+    """Pearson's chi-square over its degrees of freedom; 1 unless it is larger than chance makes it."""
+    from scipy.stats import chi2
+
     share = _logistic(design @ coefficients)
     closings, won = cells["closings"].to_numpy(float), cells["won"].to_numpy(float)
     freedom = len(cells) - int(np.linalg.matrix_rank(design))
     if freedom < 1:
         return 1.0
-    return max(1.0, float(np.sum((won - closings * share) ** 2 / (closings * share * (1 - share)))) / freedom)
+    statistic = float(np.sum((won - closings * share) ** 2 / (closings * share * (1 - share))))
+    return max(1.0, statistic / freedom) if chi2.sf(statistic, freedom) < _OVERDISPERSED else 1.0
 
 
 def _logistic(values: NDArray[np.float64]) -> NDArray[np.float64]:

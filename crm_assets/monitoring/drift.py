@@ -99,8 +99,8 @@ class DriftReport:
     html: str = field(default="", repr=False, compare=False)
 
     def p_threshold(self, part: str) -> float | None:
-        """The p-value at or below which a test of a part says that it drifted: alpha / tests; None without tests."""
-        return self.thresholds.alpha / self.tests[part] if self.tests.get(part) else None
+        """The p-value at or below which a test of a part says that it drifted; None without tests."""
+        return self.thresholds.p_value(part, self.tests[part]) if self.tests.get(part) else None
 
     def named(self, column: str) -> tuple[str, ...]:
         """Names of the rows of `columns` for which that column is true, or holds a text."""

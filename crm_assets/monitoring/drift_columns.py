@@ -135,9 +135,9 @@ def judged(
 ) -> tuple[pd.DataFrame, dict[str, int]]:
     """Rows of DRIFT with their verdicts, and part -> number of tests made.
 
-    A row has drifted when one of its p-values is at most alpha / tests of its part (Bonferroni), and moved when it also
-    has a PSI, or a relative change, of the threshold or more. The scores, whose rows are not independent because a deal
-    stands in several months, have moved by their PSI alone.
+    A row has drifted when one of its p-values is at most the alpha of its part over its tests (Bonferroni), and moved
+    when it also has a PSI, or a relative change, of the threshold or more. The scores, whose rows are not independent
+    because a deal stands in several months, have moved by their PSI alone.
     """
     import pandas as pd
 
@@ -149,7 +149,7 @@ def judged(
     # Missing numbers of the book are judged by their share: its rows are not independent.
     p_values.loc[table["part"] == BOOK] = np.nan
     tests = {part: int(p_values[table["part"] == part].notna().sum().sum()) for part in (INTAKE, CLOSINGS)}
-    limits = table["part"].map({part: thresholds.alpha / max(count, 1) for part, count in tests.items()}).astype(float)
+    limits = table["part"].map({part: thresholds.p_value(part, count) for part, count in tests.items()}).astype(float)
     smallest = p_values.min(axis="columns")
     drifted = smallest <= limits
     table["drifted"] = drifted.astype("boolean").mask(smallest.isna())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from crm_assets.monitoring.reference import CLOSINGS
+
 LEVELS = NONE, LOW, MEDIUM, HIGH = ("NONE", "LOW", "MEDIUM", "HIGH")
 
 HIGH_FACTOR = 2.0
@@ -17,7 +19,9 @@ class DriftThresholds:
     """Where one level of drift ends and the next begins; the defaults are calibrated, see docs/monitoring.md.
 
     Attributes:
-        alpha: chance that the tests flag any intake column of a month that does not differ; and again for the closings.
+        alpha: chance that the tests flag any intake column of a month that does not differ.
+        closings_alpha: the same of the shares won. It is larger, since a region has few closings in a month, and what
+            chance makes of them is mostly too small to have moved.
         column_psi: PSI from which an intake column that tests flag has moved.
         prediction_psi: PSI at fixed age from which the scores have moved.
         quality: quality score below which values are bad enough to matter.
@@ -26,16 +30,21 @@ class DriftThresholds:
     """
 
     alpha: float = 0.03
+    closings_alpha: float = 0.06
     column_psi: float = 0.02
-    prediction_psi: float = 0.5
+    prediction_psi: float = 0.75
     quality: float = 0.98
     win_rate: float = 0.15
     high_share: float = 0.5
 
     def __post_init__(self) -> None:
-        fits = 0 < self.alpha < 1 and self.column_psi > 0 and self.prediction_psi > 0
+        fits = 0 < self.alpha < 1 and 0 < self.closings_alpha < 1 and self.column_psi > 0 and self.prediction_psi > 0
         if not (fits and 0 < self.quality <= 1 and 0 < self.win_rate < 1 and 0 < self.high_share <= 1):
             raise ValueError(f"thresholds out of range: {self}")
+
+    def p_value(self, part: str, tests: int) -> float:
+        """The p-value at or below which one of the tests of a part says that something differs (Bonferroni)."""
+        return (self.closings_alpha if part == CLOSINGS else self.alpha) / max(tests, 1)
 
 
 CALIBRATED = DriftThresholds()

@@ -132,7 +132,7 @@ def _rules(report: DriftReport) -> str:
         if report.tests.get(part)
     )
     return (
-        f'<p class="note">Differs: a p-value of at most {at.alpha:g} divided by the number of tests: {limits}. Moved: '
+        f'<p class="note">Differs: a p-value of at most {limits}. Moved: '
         f"an intake column that differs with a PSI of {at.column_psi:g}, a share won that differs by {at.win_rate:.0%} "
         f"of itself, or the scores with a PSI of {at.prediction_psi:g}. HIGH: {at.high_share:.0%} of the intake "
         f"columns moved, the scores with {HIGH_FACTOR:g} times their PSI, at least {HIGH_BAD_SHARE:.0%} of a "
