@@ -68,13 +68,14 @@ def test_a_position_the_reference_lacks_is_not_tested() -> None:
 
 def test_months_that_differ_by_more_than_chance_widen_the_test() -> None:
     uneven = reference()
-    uneven.loc[(uneven["snapshot_month"] == "2017-06") & (uneven["regional_office"] == "East"), "won"] = 0
-    even, widened = (
-        of(won_shares(before, closings(3, 5, West=0.3), 3), "West").p_value for before in (reference(), uneven)
-    )
-    assert even is not None
-    assert widened is not None
-    assert widened > 10 * even
+    for month, nth in (("2017-03", 10_000), ("2017-06", 3)):
+        rows = uneven[(uneven["snapshot_month"] == month) & (uneven["regional_office"] == "West")].index
+        uneven.loc[rows, "won"] = [int(number % nth != 0) for number in range(1, len(rows) + 1)]
+    even, widened = (of(won_shares(before, closings(3, 5, West=0.3), 3), "West") for before in (reference(), uneven))
+    assert even.expected == pytest.approx(widened.expected, rel=0.05)
+    assert even.statistic is not None
+    assert widened.statistic is not None
+    assert even.statistic < 1.5 * widened.statistic < 0
 
 
 def test_a_region_the_reference_lacks_is_not_tested() -> None:

@@ -87,6 +87,10 @@ DRIFTS: dict[str, tuple[Callable[[MonthRows], MonthRows], str]] = {
         lambda rows: changed(rows, BOOK, probability=lambda d: d["probability"] / 4),
         "scores at fixed age moved",
     ),
+    "more than all": (
+        lambda rows: changed(rows, BOOK, cohort_share_open=lambda d: d["cohort_share_open"].mask(every(d, 20), 1.5)),
+        "cohort_share_open (book) 5.0% out of the range",
+    ),
     "percent": (
         lambda rows: changed(rows, BOOK, agent_share_open_138=lambda d: d["agent_share_open_138"] * 100),
         "agent_share_open_138 (book)",
