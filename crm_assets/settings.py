@@ -165,13 +165,13 @@ class Settings(BaseSettings):
     tuning_trials: int = Field(30, ge=1, description="Most settings that are tried in tuning a candidate.")
     trees: int = Field(300, ge=10, description="Trees of the boosted candidates.")
     drift_alpha: float = Field(
-        0.03,
+        0.02,
         gt=0,
         lt=1,
         description="Chance that tests find an intake column of a month different that is not.",
     )
     drift_closings_alpha: float = Field(
-        0.06,
+        0.04,
         gt=0,
         lt=1,
         description="Chance that tests find a share won, of all closings or of a region's, different that is not.",

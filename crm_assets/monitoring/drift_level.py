@@ -29,8 +29,8 @@ class DriftThresholds:
         high_share: share of the intake columns that have moved from which the month is HIGH.
     """
 
-    alpha: float = 0.03
-    closings_alpha: float = 0.06
+    alpha: float = 0.02
+    closings_alpha: float = 0.04
     column_psi: float = 0.02
     prediction_psi: float = 0.75
     quality: float = 0.98

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -24,8 +25,9 @@ from crm_assets_tests.benchmarks.drift_months import Compared, MonitoredCrm, inj
 from crm_assets_tests.benchmarks.process import ROOT, listen
 
 RESULTS = ROOT / "bench" / "monitoring.json"
-FIRST_SEED, CRMS = 2000, 100
-"""CRMs that no threshold was chosen on; those they were chosen on have seeds 100 to 119 and 1000 to 1044."""
+FIRST_SEED, CRMS = 3000, 100
+"""CRMs that no threshold was chosen on; those they were chosen on have seeds 100 to 119, 1000 to 1044 and 2000 to
+2054."""
 HIT = [Month(2017, number) for number in range(6, 12)]
 """Months in which something goes wrong, one in each CRM: those that have books to be compared with."""
 SIMULATED = {"price": 0.2, "region_mix": 0.15, "new_product": 0.1, "win_rate": 1 / 3}
@@ -53,23 +55,26 @@ def judged(compared: Compared) -> dict[str, Any]:
     )
     figures = report.summary()
     kept = ("status", "reason", "level", "why", "share_drifted", "prediction_psi", "quality")
-    return {"month": str(compared.month), "champion": compared.champion.version, **{n: figures[n] for n in kept}}
+    told = {"month": str(compared.month), "champion": compared.champion.version, **{n: figures[n] for n in kept}}
+    measured = report.columns[["part", "column", "p_value", "p_missing", "psi", "change", "bad_share"]]
+    return told | {"columns": json.loads(measured.to_json(orient="records"))}
 
 
 def drifted(crm: MonitoredCrm, compared: Compared, kind: str, seed: int) -> Compared:
-    """The month with something wrong in it."""
+    """The month with something wrong in it, in a region or column that has nothing to do with the month."""
     month, made = compared.month, crm.made[compared.month]
+    drawn = int(np.random.default_rng([seed, KINDS.index(kind)]).integers(1_000))
     if kind in SIMULATED:
-        region = REGIONS[seed % len(REGIONS)].name if kind in (WIN_RATE, "region_mix") else None
+        region = REGIONS[drawn % len(REGIONS)].name if kind in (WIN_RATE, "region_mix") else None
         drift = Drift(kind, month, SIMULATED[kind], region)  # type: ignore[arg-type]  # one of its kinds
         tables = rebuilt_months(SimulationConfig(seed=seed, drifts=(drift,)).url(), [month])[month]
         rows = crm.rows(month, compared.champion, tables)
         return Compared(month, compared.champion, rows, compared.reference)
     if kind == UNITS:
-        column, factor = WRONG_UNITS[seed % len(WRONG_UNITS)]
+        column, factor = WRONG_UNITS[drawn % len(WRONG_UNITS)]
         return injected(compared, made, kind, seed, column=column, factor=factor)
     assert kind == NULLS
-    return injected(compared, made, kind, seed, column=NULLED[seed % len(NULLED)])
+    return injected(compared, made, kind, seed, column=NULLED[drawn % len(NULLED)])
 
 
 def examined(seed: int) -> dict[str, Any]:
