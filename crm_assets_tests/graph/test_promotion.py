@@ -102,8 +102,8 @@ def test_a_version_that_was_withdrawn_is_champion_no_more(copied: Settings) -> N
 @pytest.mark.parametrize("candidates", ["lightgbm"])
 def test_tuning_is_told_below_the_run_of_the_month(copied: Settings, candidates: str, tmp_path: Path) -> None:
     """A run with what was found for each candidate, below one with what the search was allowed."""
-    last = Month(2017, 6)
-    result = run(copied, candidates, last, last, tuning_seconds=0.4, tuning_trials=3)
+    last = Month(2017, 9)
+    result = run(copied, candidates, last, last, tuning_seconds=600, tuning_trials=2)
     row, _ = decided(result, last)
     assert row["candidate"] == candidates
     registry = result.platform.registry
@@ -111,8 +111,8 @@ def test_tuning_is_told_below_the_run_of_the_month(copied: Settings, candidates:
     version = client.get_model_version(registry.model_name, row["model_version"])
     parent = client.get_run(str(version.run_id))
     assert {name: parent.data.params[name] for name in ("tuning_seconds", "tuning_trials", "iterations")} == {
-        "tuning_seconds": "0.4",
-        "tuning_trials": "3",
+        "tuning_seconds": "600",
+        "tuning_trials": "2",
         "iterations": str(copied.trees),
     }
     experiment = client.get_experiment_by_name(registry.model_name)
@@ -122,5 +122,5 @@ def test_tuning_is_told_below_the_run_of_the_month(copied: Settings, candidates:
     assert {"iterations", "leaves", "learning_rate"} <= set(child.data.params)
     tuning = json.loads(Path(client.download_artifacts(child.info.run_id, "tuning.json", str(tmp_path))).read_text())
     assert tuning["trials"][0]["number"] == 0
-    assert len(tuning["trials"]) <= 3
+    assert len(tuning["trials"]) == 2
     assert child.data.metrics["backtest_brier"] == pytest.approx(row["brier"])

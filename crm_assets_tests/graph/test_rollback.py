@@ -129,7 +129,7 @@ def test_what_will_be_done_is_told_before_it_is(copied: Settings) -> None:
         for file in sorted((Path(copied.dataset_url) / "win_model").glob("*.parquet"))
     ]
     present = rows[-1]["champion_version"]
-    rung = next(row for row in rows if row["champion_rung"] == "age_table")
+    rung = next(row for row in rows if row["champion_rung"] not in {None, "model"})
     planned = plan(copied, rung["champion_version"])
     assert planned.month == max(champions(copied))
     assert planned.withdrawn[0] == present
@@ -141,7 +141,7 @@ def test_what_will_be_done_is_told_before_it_is(copied: Settings) -> None:
     for row in later:
         assert f"{row['model_version']} ({row['candidate']} of {row['snapshot_month']})" in trained
     assert "counted anew" in told[-1]
-    assert f"version {rung['champion_version']} (age table of {rung['champion_month']}) itself is not used" in told[-1]
+    assert f"version {rung['champion_version']} ({rung['champion_rung'].replace('_', ' ')} of {rung['champion_month']}) itself is not used" in told[-1]
 
 
 def test_a_rollback_that_was_interrupted_can_be_planned_again(copied: Settings) -> None:
@@ -203,7 +203,7 @@ def test_a_version_that_was_no_champion_before_is_refused_and_nothing_is_withdra
 ) -> None:
     run_months(copied, None, force=False, show_progress=False)
     with pytest.raises(
-        SettingsError, match=f"version {version} is no champion before .*choose among .* \\(age table of 2017-"
+        SettingsError, match=f"version {version} is no champion before .*choose among .* \\(overall rate of 2017-"
     ):
         roll_back(copied, REASON, version, show_progress=False)
     assert Registry(copied.tracking_uri, copied.model_name).withdrawn() == {}
