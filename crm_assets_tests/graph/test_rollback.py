@@ -141,7 +141,8 @@ def test_what_will_be_done_is_told_before_it_is(copied: Settings) -> None:
     for row in later:
         assert f"{row['model_version']} ({row['candidate']} of {row['snapshot_month']})" in trained
     assert "counted anew" in told[-1]
-    assert f"version {rung['champion_version']} ({rung['champion_rung'].replace('_', ' ')} of {rung['champion_month']}) itself is not used" in told[-1]
+    name = f"{rung['champion_rung'].replace('_', ' ')} of {rung['champion_month']}"
+    assert f"version {rung['champion_version']} ({name}) itself is not used" in told[-1]
 
 
 def test_a_rollback_that_was_interrupted_can_be_planned_again(copied: Settings) -> None:
