@@ -194,6 +194,20 @@ class Settings(BaseSettings):
     drift_high_share: float = Field(
         0.5, gt=0, le=1, description="Share of the intake columns that have moved from which a month is HIGH."
     )
+    retrain_cap: int = Field(
+        3,
+        ge=0,
+        description="Most retrains that monitoring may start within `CRM_RETRAIN_CAP_DAYS`; 0 for none.",
+    )
+    retrain_cap_days: float = Field(365, gt=0, description="Days that `CRM_RETRAIN_CAP` is for.")
+    retrain_cooldown_days: float = Field(
+        45, ge=0, description="Least days between two retrains that monitoring starts."
+    )
+    retrain_tuning_seconds: float = Field(
+        60,
+        gt=0,
+        description="Time to tune each candidate in each month of a retrain that monitoring starts, in seconds.",
+    )
     seed: int = Field(7, ge=0, description="Seed of training and of every sample.")
     alert_urls: SecretStr | None = Field(
         None,

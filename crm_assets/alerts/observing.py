@@ -218,6 +218,7 @@ def _decision(run: FinishedRun, month: str, pages: Pages) -> Alert:
     version, became = notes["model_version"], bool(notes.get("promoted"))
     champion = notes.get("champion_version")
     stays = f"Version {champion} of {notes.get('champion_month')} stays champion." if champion and not became else ""
+    retrained = f"It was trained anew, because {notes['retrained_for']}." if notes.get("retrained_for") else ""
     figures = {name: notes[name] for name in ("brier", "base_rate_brier", "auc") if notes.get(name) is not None}
     did = "became champion" if became else "did not become champion"
     return Alert(
@@ -228,7 +229,7 @@ def _decision(run: FinishedRun, month: str, pages: Pages) -> Alert:
         where="win_model",
         at=run.ended_at,
         month=month,
-        how_bad="\n".join(filter(None, (str(notes.get("reason") or ""), stays, _told(figures)))),
+        how_bad="\n".join(filter(None, (str(notes.get("reason") or ""), stays, retrained, _told(figures)))),
         links=(
             Link("Dagster", pages.month("win_model", month)),
             Link("Run", pages.run(run.run_id)),

@@ -11,6 +11,7 @@ from crm_assets.defs.column_schemas import column_lineage, table_schema
 from crm_assets.defs.feature_table import FEATURE_ASSETS
 from crm_assets.defs.history import HISTORY_ASSETS
 from crm_assets.defs.inputs import Inputs
+from crm_assets.defs.jobs import REASON_TAG
 from crm_assets.defs.leakage import LEAKAGE_ASSETS
 from crm_assets.defs.model import backtest_predictions, candidate_predictions, promotion_checks, win_model
 from crm_assets.defs.model_card import model_card
@@ -90,6 +91,8 @@ def dagster_asset(
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
     def make(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> MonthsToMake:
+        if reason := context.run.tags.get(REASON_TAG):
+            platform = platform.retraining(reason)
         return MonthsToMake(asset, platform, tuple(Month.parse(key) for key in context.partition_keys))
 
     return make

@@ -299,6 +299,14 @@ def backtest_verdict(platform: Platform, month: Month) -> Verdict:
     )
 
 
+PERFORMANCE_VERDICTS: Mapping[str, Callable[[Platform, Month], Verdict]] = {
+    "calibrated": calibration_verdict,
+    "as_estimated": estimate_verdict,
+    "as_backtested": backtest_verdict,
+}
+"""Check of realised performance -> what looks at a month."""
+
+
 def _performance_verdict(platform: Platform, month: Month, check: str, remedy: str) -> Verdict:
     figures, side = CHECKED[check]
     manifest = platform.lake.manifest(COMPARISON.name, month)

@@ -13,6 +13,7 @@ from crm_assets.defs.io_manager import LakeIOManager
 from crm_assets.defs.jobs import JOBS, monthly_schedule
 from crm_assets.defs.partitions import monthly_partitions
 from crm_assets.defs.platform import Platform
+from crm_assets.defs.retraining import retraining_sensor
 from crm_assets.settings import Settings
 
 
@@ -35,7 +36,7 @@ def build_definitions(settings: Settings, platform: Platform | None = None) -> d
         asset_checks=[asset_check(check) for check in CHECKS],
         jobs=JOBS,
         schedules=[monthly_schedule(partitions)],
-        sensors=[alerts_sensor(settings, partitions)],
+        sensors=[alerts_sensor(settings, partitions), retraining_sensor(settings, partitions)],
         resources={"platform": platform, "lake_io": LakeIOManager()},
         # A process per step costs two to three seconds, more than most steps take.
         executor=dg.in_process_executor,

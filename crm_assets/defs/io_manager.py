@@ -11,7 +11,7 @@ from crm_assets.calendar import Month
 from crm_assets.defs.assets import MonthsToMake
 from crm_assets.defs.monthly import Made, MonthlyAsset
 from crm_assets.defs.platform import Platform
-from crm_assets.defs.provenance import DOCUMENTS, current
+from crm_assets.defs.provenance import DOCUMENTS, RETRAINED, current
 from crm_assets.defs.shown_metadata import markdown, picture
 from crm_assets.lake import Manifest
 from crm_assets.lake.lake import Notes
@@ -75,6 +75,8 @@ def shown_metadata(
         "size_bytes": manifest.size_bytes,
         "preview": dg.MetadataValue.md(markdown(head)),
     }
+    if RETRAINED in manifest.settings:
+        metadata[RETRAINED] = manifest.settings[RETRAINED]
     for name, value in made.notes.items():
         if value is None:
             continue

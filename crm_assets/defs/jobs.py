@@ -4,6 +4,9 @@ import dagster as dg
 
 from crm_assets.calendar import Month
 
+REASON_TAG = "crm_assets/retrain_reason"
+"""Tag of a run that trains models anew with tuned candidates: why."""
+
 MONTHLY = dg.define_asset_job(
     "monthly",
     dg.AssetSelection.all(),

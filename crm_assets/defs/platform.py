@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from copy import copy
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -35,6 +36,8 @@ class Platform:
         self._shared: dict[str, tuple[Hashable, Any]] = {}
         self._manifests: dict[tuple[str, Month], Manifest | None] = {}
         self._listener: Callable[[str, Month], None] | None = None
+        self.retrained_for: str | None = None
+        """Why models are trained anew with tuned candidates; None when they are trained as ever."""
 
     @cached_property
     def source(self) -> Source:
@@ -52,6 +55,22 @@ class Platform:
         from crm_assets.registry import Registry
 
         return Registry(self.settings.tracking_uri, self.settings.model_name)
+
+    def retraining(self, reason: str) -> Platform:
+        """This deployment, training with candidates tuned for `CRM_RETRAIN_TUNING_SECONDS`; for equal reasons the same.
+
+        Lake, source and registry are the same, and what each of the two reads and forgets of manifests.
+        """
+
+        def make() -> Platform:
+            other = copy(self)
+            seconds = max(self.settings.tuning_seconds, self.settings.retrain_tuning_seconds)
+            other.settings = self.settings.model_copy(update={"tuning_seconds": seconds})
+            other._shared = {}
+            other.retrained_for = reason
+            return other
+
+        return self.shared("retraining", reason, make)
 
     def manifest(self, asset: str, month: Month) -> Manifest | None:
         """Manifest of one month of an asset, None when the lake does not hold it; read once, until it is forgotten."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from crm_assets.calendar import Month
 from crm_assets.defs.monthly import SOURCE, MonthlyAsset
@@ -11,6 +12,9 @@ from crm_assets.lake import Lake, Manifest, Provenance, Stale, judge
 
 DOCUMENTS = "documents"
 """Note that lists the documents stored beside a table."""
+RETRAINED = "retrained_for"
+"""Name among a manifest's settings of why the month's models were trained anew, with tuned candidates."""
+_TUNING = "tuning_seconds"
 
 
 def current(platform: Platform, asset: MonthlyAsset, month: Month) -> Provenance:
@@ -24,6 +28,8 @@ def current(platform: Platform, asset: MonthlyAsset, month: Month) -> Provenance
     if asset.source_fingerprint:
         inputs[SOURCE] = platform.source.fingerprint(month)
     settings = platform.settings.model_dump(mode="json", include=set(asset.settings))
+    if platform.retrained_for is not None and _TUNING in settings:
+        settings[RETRAINED] = platform.retrained_for
     return Provenance(code_version=asset.code_version, inputs=inputs, settings=settings)
 
 
@@ -53,10 +59,18 @@ def _reason(platform: Platform, asset: MonthlyAsset, month: Month, stale: dict[M
                 return f"{needs.asset} of {needed} is out of date"
     manifest: Manifest | None = platform.manifest(asset.name, month)
     intact = is_intact(platform.lake, asset.name, month, manifest)
-    verdict = judge(manifest, current(platform, asset, month), intact=intact)
+    verdict = judge(manifest, _as_retrained(current(platform, asset, month), manifest), intact=intact)
     if isinstance(verdict, Stale):
         return verdict.reason
     return asset.lost(platform, manifest) if asset.lost and manifest else None
+
+
+def _as_retrained(now: Provenance, manifest: Manifest | None) -> Provenance:
+    """What a month would be made from, were it tuned as when it was trained anew: that alone makes it not stale."""
+    if manifest is None or RETRAINED not in manifest.settings:
+        return now
+    kept = {name: manifest.settings[name] for name in (RETRAINED, _TUNING)}
+    return replace(now, settings={**now.settings, **kept})
 
 
 def is_intact(lake: Lake, asset: str, month: Month, manifest: Manifest | None = None) -> bool:

@@ -18,6 +18,7 @@ MODULES = (
     "crm_assets.monitoring.performance_comparison",
     "crm_assets.monitoring.reference",
     "crm_assets.monitoring.reference_rows",
+    "crm_assets.monitoring.retraining",
     "crm_assets.monitoring.rows",
     "crm_assets.monitoring.two_samples",
 )
