@@ -93,6 +93,8 @@ def test_months_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("CRM_ALERT_LEVEL", "loud", ["'loud'", "'info', 'warning' or 'error'"]),
         ("CRM_ALERT_REPEAT_HOURS", "0", ["'0'", "greater than 0"]),
         ("CRM_DAGSTER_URL", "localhost:3000", ["'localhost:3000'", "http://host:port"]),
+        ("CRM_RETRAIN_CAP", "-1", ["'-1'", "greater than or equal to 0"]),
+        ("CRM_RETRAIN_COOLDOWN_DAYS", "-1", ["'-1'", "greater than or equal to 0"]),
         ("CRM_CALIBRATION_LIMIT", "1.1", ["'1.1'", "less than or equal to 1"]),
     ],
 )

@@ -222,7 +222,8 @@ def _decision(run: FinishedRun, month: str, pages: Pages) -> Alert:
     figures = {name: notes[name] for name in ("brier", "base_rate_brier", "auc") if notes.get(name) is not None}
     did = "became champion" if became else "did not become champion"
     return Alert(
-        key=f"{'promotion' if became else 'refusal'} {month} version {version}",
+        # Told once more when a retrain comes to the same: people know of its cause and wait for its outcome.
+        key=f"{'promotion' if became else 'refusal'} {month} version {version}{' anew' if retrained else ''}",
         kind=Kind.PROMOTION if became else Kind.REFUSAL,
         severity=Severity.INFO,
         what=f"Model version {version} ({notes.get('candidate')}) of {month} {did}",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -108,7 +109,7 @@ def test_never_within_the_cooldown_never_above_the_cap_never_twice_for_the_same(
             assert causes(found)
             asked.append(Asked(now, found.month, found.evidence, fails))
     times = sorted(one.at for one in asked)
-    assert all(later - earlier >= limits.cooldown for earlier, later in zip(times, times[1:], strict=False))
+    assert all(later - earlier >= limits.cooldown for earlier, later in itertools.pairwise(times))
     assert all(sum(at <= other < at + limits.span for other in times) <= limits.cap for at in times)
     done = [(one.month, one.evidence) for one in asked if not one.failed]
     assert len(done) == len(set(done))
