@@ -31,7 +31,7 @@ dev: $(SETUP) ## Open Dagster (webserver and daemon) on the same lake and MLflow
 	@$(BIN)/python -m crm_assets.dev $(if $(PORT),--port $(PORT))
 
 test: $(SETUP) ## Run the tests
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n 2
 
 test-spark: $(SPARK) ## Run the Spark tests (installs PySpark; needs Java 17)
 	@$(BIN)/pytest -m spark

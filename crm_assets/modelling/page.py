@@ -124,7 +124,12 @@ li {{ margin: .35rem 0; }}
 nav {{ display: flex; flex-wrap: wrap; gap: .2rem 1rem; margin: 1.4rem 0 0; font-size: .9rem; }}
 a {{ color: var(--accent); }}
 code {{ font-size: .88em; overflow-wrap: anywhere; }}
-.wide {{ overflow-x: auto; margin: .9rem 0; }}
+/* A shadow at the edge behind which a table goes on. */
+.wide {{ overflow-x: auto; margin: .9rem 0; background:
+  linear-gradient(to right, var(--paper) 40%, transparent) left / 2rem 100% no-repeat local,
+  linear-gradient(to left, var(--paper) 40%, transparent) right / 2rem 100% no-repeat local,
+  linear-gradient(to right, rgb(0 0 0 / .25), transparent) left / .8rem 100% no-repeat scroll,
+  linear-gradient(to left, rgb(0 0 0 / .25), transparent) right / .8rem 100% no-repeat scroll; }}
 table {{ border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }}
 th, td {{ border-bottom: 1px solid var(--line); padding: .32rem .9rem .32rem 0; text-align: right;
   vertical-align: top; white-space: nowrap; }}
