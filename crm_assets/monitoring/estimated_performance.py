@@ -381,8 +381,12 @@ def _figures(
     probability: Floats, groups: Sequence[NDArray[np.int64]], effect: MonthEffect, seed: int, draws: int
 ) -> list[_Drawn]:
     """The figures of each group, of the same draws of the whole book."""
+    from threadpoolctl import threadpool_limits
+
     parts = [_Part(probability, at) for at in groups]
-    blocks = [[part.figures(won) for part in parts] for won in _drawn(probability, effect, seed, draws)]
+    # How sums of a product of matrices round depends on the number of threads.
+    with threadpool_limits(limits=1):
+        blocks = [[part.figures(won) for part in parts] for won in _drawn(probability, effect, seed, draws)]
     return [
         _Drawn(
             part.exact,

@@ -124,9 +124,9 @@ def test_registry_tells_on_which_figures_a_model_was_promoted_or_not(finished: F
             if row["promoted"]:
                 compared += 1
                 assert f"Brier score {figures['challenger_brier']:.4f} against {figures[against]:.4f}" in row["reason"]
-                assert (
-                    f"on {figures['rows']} rows of {figures['first_month']} to {figures['last_month']}" in row["reason"]
-                )
+                first, last = figures["first_month"], figures["last_month"]
+                over = first if first == last else f"{first} to {last}"
+                assert f"on {figures['rows']} rows of {over};" in row["reason"]
         champion = row["champion_version"]
     assert compared >= 2
 

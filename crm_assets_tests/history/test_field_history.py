@@ -70,7 +70,8 @@ def told(draw: st.DrawFn, life: Life) -> list[Telling]:
         on = max(change.day + timedelta(draw(st.sampled_from([0, 0, 1, 20, 60]))), first.get(change.field, date.min))
         first[change.field] = on
         if draw(st.integers(0, 2)) == 0:
-            wrong = on - timedelta(draw(st.integers(0, 60)))
+            # Of a stage before the opportunity was there nobody could tell which came first on one day.
+            wrong = max(on - timedelta(draw(st.integers(0, 60))), life.created)
             tellings.append((replace(change, day=wrong), on))
             on += timedelta(draw(st.integers(1, 90)))
         tellings.append((change, max(on, change.day)))
