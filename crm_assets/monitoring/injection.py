@@ -60,7 +60,7 @@ def inject(
     """
     makers: Mapping[str, Callable[[], tuple[pl.DataFrame, pl.DataFrame]]] = {
         PRICE: lambda: (features.with_columns(pl.col("list_price") * 1.2), snapshot),
-        REGION_MIX: lambda: (_with(features, "regional_office", _moved(features, column, seed)), snapshot),
+        REGION_MIX: lambda: (_moved(features, column, seed), _new_moved(features, snapshot, month, column, seed)),
         NEW_PRODUCT: lambda: (_with(features, "product", _some(features, 0.1, seed), NEW_NAME), snapshot),
         NULLS: lambda: (_with(features, column or _NULLED, _some(features, 0.1, seed), None), snapshot),
         WIN_RATE: lambda: (features, _lost(snapshot, month, column, seed)),
@@ -77,9 +77,7 @@ def _some(rows: pl.DataFrame, share: float, seed: int) -> NDArray[np.bool_]:
     return np.asarray(np.random.default_rng(seed).random(rows.height)[order.astype(np.int64)] < share)
 
 
-def _with(rows: pl.DataFrame, column: str, hit: NDArray[np.bool_] | pl.Series, value: str | None = "") -> pl.DataFrame:
-    if isinstance(hit, pl.Series):
-        return rows.with_columns(hit.alias(column))
+def _with(rows: pl.DataFrame, column: str, hit: NDArray[np.bool_], value: str | None) -> pl.DataFrame:
     changed = pl.when(pl.Series(hit)).then(pl.lit(value)).otherwise(pl.col(column))
     return rows.with_columns(changed.cast(rows.schema[column]).alias(column))
 
@@ -89,13 +87,21 @@ def _largest(rows: pl.DataFrame) -> str:
     return str(counted["regional_office"][0])
 
 
-def _moved(features: pl.DataFrame, region: str | None, seed: int) -> pl.Series:
-    """Regions after the named one has gained 15 % of all deals at the cost of the others in proportion."""
-    to = region or _largest(features)
-    others = features["regional_office"] != to
+def _moved(rows: pl.DataFrame, region: str | None, seed: int) -> pl.DataFrame:
+    """The rows after a region has gained 15 % of all of them at the cost of the others in proportion."""
+    to = region or _largest(rows)
+    others = rows["regional_office"] != to
     share = 0.15 / max(int(others.sum()) / max(len(others), 1), 0.15)
-    hit = pl.Series(_some(features, share, seed)) & others
-    return pl.select(pl.when(hit).then(pl.lit(to)).otherwise(features["regional_office"])).to_series()
+    return _with(rows, "regional_office", _some(rows, share, seed) & others.to_numpy(), to)
+
+
+def _new_moved(
+    features: pl.DataFrame, snapshot: pl.DataFrame, month: Month, region: str | None, seed: int
+) -> pl.DataFrame:
+    """The snapshot with the deals that were new in the month moved in the same way."""
+    new = pl.col("engage_date").is_between(month.start, month.end)
+    moved = _moved(snapshot.filter(new), region or _largest(features), seed)
+    return snapshot.update(moved.select("opportunity_id", "regional_office"), on="opportunity_id")
 
 
 def _lost(snapshot: pl.DataFrame, month: Month, region: str | None, seed: int) -> pl.DataFrame:

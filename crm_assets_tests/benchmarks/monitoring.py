@@ -17,9 +17,10 @@ from rich.table import Table
 from crm_assets.calendar import Month
 from crm_assets.monitoring.drift import compare
 from crm_assets.monitoring.drift_level import HIGH, LEVELS, MEDIUM
-from crm_assets.monitoring.injection import KINDS, NULLS, SAID, UNITS, WIN_RATE
+from crm_assets.monitoring.injection import KINDS, NULLS, REGION_MIX, SAID, UNITS, WIN_RATE
 from crm_assets.monitoring.reference import BOOK_NUMBERS, INTAKE_CATEGORIES
 from crm_assets.simulator import Drift, SimulationConfig
+from crm_assets.simulator.config import DriftKind
 from crm_assets.simulator.organisation import REGIONS
 from crm_assets_tests.benchmarks.drift_months import Compared, MonitoredCrm, injected, rebuilt_months
 from crm_assets_tests.benchmarks.process import ROOT, listen
@@ -30,8 +31,16 @@ FIRST_SEED, CRMS = 3000, 100
 2054."""
 HIT = [Month(2017, number) for number in range(6, 12)]
 """Months in which something goes wrong, one in each CRM: those that have books to be compared with."""
-SIMULATED = {"price": 0.2, "region_mix": 0.15, "new_product": 0.1, "win_rate": 1 / 3}
+CREATED = "region_mix_created"
+SIMULATED: dict[str, tuple[DriftKind, float]] = {
+    "price": ("price", 0.2),
+    CREATED: ("region_mix", 0.15),
+    "new_product": ("new_product", 0.1),
+    WIN_RATE: ("win_rate", 1 / 3),
+}
 """Drifts that the simulator makes, with their sizes; the others are put into the tables."""
+TRIED = (*KINDS, CREATED)
+WRONG = {**SAID, UNITS: "a feature in wrong units", CREATED: "15 % of the deals created from the month on moved"}
 WRONG_UNITS = (
     ("age_days", 24.0),
     ("age_days", 1 / 7),
@@ -63,13 +72,17 @@ def judged(compared: Compared) -> dict[str, Any]:
 def drifted(crm: MonitoredCrm, compared: Compared, kind: str, seed: int) -> Compared:
     """The month with something wrong in it, in a region or column that has nothing to do with the month."""
     month, made = compared.month, crm.made[compared.month]
-    drawn = int(np.random.default_rng([seed, KINDS.index(kind)]).integers(1_000))
+    drawn_for = REGION_MIX if kind == CREATED else kind
+    drawn = int(np.random.default_rng([seed, KINDS.index(drawn_for)]).integers(1_000))
+    region = REGIONS[drawn % len(REGIONS)].name
     if kind in SIMULATED:
-        region = REGIONS[drawn % len(REGIONS)].name if kind in (WIN_RATE, "region_mix") else None
-        drift = Drift(kind, month, SIMULATED[kind], region)  # type: ignore[arg-type]  # one of its kinds
+        simulated, size = SIMULATED[kind]
+        drift = Drift(simulated, month, size, region if kind in (WIN_RATE, CREATED) else None)
         tables = rebuilt_months(SimulationConfig(seed=seed, drifts=(drift,)).url(), [month])[month]
         rows = crm.rows(month, compared.champion, tables)
         return Compared(month, compared.champion, rows, compared.reference)
+    if kind == REGION_MIX:
+        return injected(compared, made, kind, seed, column=region)
     if kind == UNITS:
         column, factor = WRONG_UNITS[drawn % len(WRONG_UNITS)]
         return injected(compared, made, kind, seed, column=column, factor=factor)
@@ -83,14 +96,14 @@ def examined(seed: int) -> dict[str, Any]:
     quiet = [judged(compared) for compared in crm.months]
     possible = [compared for compared in crm.months if compared.month in HIT]
     hit = possible[seed % len(possible)]
-    loud = {kind: judged(drifted(crm, hit, kind, seed)) for kind in KINDS}
+    loud = {kind: judged(drifted(crm, hit, kind, seed)) for kind in TRIED}
     return {"seed": seed, "quiet": quiet, "loud": loud}
 
 
 def calibration(found: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
     """What was wrong ("nothing" first) -> level or "not compared" -> months."""
     table = {"nothing": Counter(month["level"] or month["status"] for crm in found for month in crm["quiet"])}
-    table |= {kind: Counter(crm["loud"][kind]["level"] or "not compared" for crm in found) for kind in KINDS}
+    table |= {kind: Counter(crm["loud"][kind]["level"] or "not compared" for crm in found) for kind in TRIED}
     return {what: dict(counts) for what, counts in table.items()}
 
 
@@ -132,5 +145,5 @@ def _print(console: Console, counted: dict[str, dict[str, int]]) -> None:
         above = (counts.get(MEDIUM, 0) + counts.get(HIGH, 0)) / max(compared, 1)
         cells = [str(counts.get(level, 0)) for level in (*LEVELS, "not compared")]
         met = above <= AIM_QUIET if what == "nothing" else above >= AIM_LOUD
-        table.add_row(SAID.get(what, what), *cells, f"{above:.1%} {'met' if met else 'missed'}")
+        table.add_row(WRONG.get(what, what), *cells, f"{above:.1%} {'met' if met else 'missed'}")
     console.print(table)

@@ -22,6 +22,7 @@ FEATURES = pl.DataFrame(
 )
 SNAPSHOT = FEATURES.select("opportunity_id", "regional_office").with_columns(
     pl.lit("Won").alias("deal_stage"),
+    pl.Series("engage_date", [date(2017, 8, 1), date(2017, 5, 1)] * (ROWS // 2)),
     pl.Series("close_date", [date(2017, 8, 5), date(2017, 7, 5)] * (ROWS // 2)),
 )
 
@@ -29,8 +30,13 @@ SNAPSHOT = FEATURES.select("opportunity_id", "regional_office").with_columns(
 def test_each_kind_changes_what_it_says_and_nothing_else() -> None:
     price, _ = inject("price", FEATURES, SNAPSHOT, MONTH)
     assert price["list_price"].unique().to_list() == [660.0]
-    region, _ = inject("region_mix", FEATURES, SNAPSHOT, MONTH, column="West")
+    region, known = inject("region_mix", FEATURES, SNAPSHOT, MONTH, column="West")
     assert (region["regional_office"] == "West").mean() == pytest.approx(0.65, abs=0.03)
+    new = known.filter(pl.col("engage_date") == date(2017, 8, 1))
+    assert (new["regional_office"] == "West").mean() == pytest.approx(0.65, abs=0.04)
+    assert known.filter(pl.col("engage_date") < date(2017, 8, 1)).equals(
+        SNAPSHOT.filter(pl.col("engage_date") < date(2017, 8, 1))
+    )
     product, _ = inject("new_product", FEATURES, SNAPSHOT, MONTH)
     assert (product["product"] == NEW_NAME).mean() == pytest.approx(0.1, abs=0.03)
     nulls, _ = inject("nulls", FEATURES, SNAPSHOT, MONTH, column="list_price")
