@@ -25,7 +25,10 @@ from crm_assets.monitoring.drift import NOT_COMPARED
 from crm_assets.monitoring.drift_columns import DRIFT
 from crm_assets.monitoring.drift_level import HIGH, LOW, MEDIUM, NONE
 from crm_assets.monitoring.errors import MonitoringError
+from crm_assets.monitoring.estimated_performance import ESTIMATE
 from crm_assets.monitoring.injection import inject
+from crm_assets.monitoring.performance import PERFORMANCE
+from crm_assets.monitoring.performance_comparison import COMPARISON
 from crm_assets.monitoring.reference import REFERENCE
 from crm_assets.published import scored_month
 from crm_assets.reproduction import beside_platform
@@ -35,6 +38,8 @@ EXIT_CODES = {NONE: 0, LOW: 0, MEDIUM: 9, HIGH: 10, None: MonitoringError.exit_c
 """Level -> exit code of `crm-assets monitor`; None for a month that was not compared."""
 
 _ASSETS = {asset.name: asset for asset in ASSETS}
+_MONITORING = (PERFORMANCE.name, ESTIMATE.name, COMPARISON.name, REFERENCE.name, DRIFT.name)
+"""What a level comes from, each below those it reads."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +83,8 @@ def monitor(settings: Settings, month: Month | None = None) -> Monitored:
     lake, chosen = scored_month(settings, month)
     platform = Platform(settings)
     platform.lake = lake
-    outdated = stale_months(platform, [_ASSETS[REFERENCE.name], _ASSETS[DRIFT.name]], [chosen]).get(chosen, {})
-    for name in (REFERENCE.name, DRIFT.name):
+    outdated = stale_months(platform, [_ASSETS[name] for name in _MONITORING], [chosen]).get(chosen, {})
+    for name in _MONITORING:
         if name in outdated:
             _make(platform, name, chosen)
     return _told(lake, chosen, lake.location(DRIFT.name, chosen, "html"), made=bool(outdated))

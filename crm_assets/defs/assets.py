@@ -8,6 +8,7 @@ import dagster as dg
 
 from crm_assets.calendar import Month
 from crm_assets.defs.column_schemas import column_lineage, table_schema
+from crm_assets.defs.drift import DRIFT_ASSETS
 from crm_assets.defs.feature_table import FEATURE_ASSETS
 from crm_assets.defs.history import HISTORY_ASSETS
 from crm_assets.defs.inputs import Inputs
@@ -15,7 +16,6 @@ from crm_assets.defs.jobs import REASON_TAG
 from crm_assets.defs.leakage import LEAKAGE_ASSETS
 from crm_assets.defs.model import backtest_predictions, candidate_predictions, promotion_checks, win_model
 from crm_assets.defs.model_card import model_card
-from crm_assets.defs.monitoring import DRIFT_ASSETS
 from crm_assets.defs.monthly import Made, MonthlyAsset
 from crm_assets.defs.partitions import partition_mapping
 from crm_assets.defs.performance import PERFORMANCE_ASSETS
@@ -36,8 +36,8 @@ ASSETS: tuple[MonthlyAsset, ...] = (
     promotion_checks,
     model_card,
     *SCORING_ASSETS,
-    *DRIFT_ASSETS,
     *PERFORMANCE_ASSETS,
+    *DRIFT_ASSETS,
 )
 """Every asset, each below those it reads."""
 

@@ -27,7 +27,7 @@ from crm_assets.modelling.forecast_accuracy import ACCURACY
 from crm_assets.modelling.movement import PARTS, SCORE_CHANGES
 from crm_assets.modelling.promotion import WIN_MODEL
 from crm_assets.monitoring.drift_columns import DRIFT
-from crm_assets.monitoring.performance_comparison import CHECKED, COMPARISON, VERY_UNLIKELY, Off, figures_off
+from crm_assets.monitoring.performance_comparison import CHECKED, COMPARISON, Off, figures_off
 
 _FAULTS = 3
 SCORE_TOLERANCE = 1e-9
@@ -329,7 +329,7 @@ def _performance_verdict(platform: Platform, month: Month, check: str, remedy: s
         f"the scores of {month.previous} did not turn out as they should by the end of {month} "
         f"({off[0].rows} opportunities): {'; '.join(map(_told_off, off))}. That is, {remedy}",
         shown,
-        severe=min(one.chance for one in off) < VERY_UNLIKELY,
+        severe=any(one.badly for one in off),
     )
 
 

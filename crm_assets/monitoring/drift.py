@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -153,7 +154,7 @@ def drift_report(
     month: Month,
     model_version: str,
     thresholds: DriftThresholds = CALIBRATED,
-    performance_outside: bool | None = None,
+    failed: Mapping[str, bool] | None = None,
 ) -> DriftReport:
     """Compare a month with the champion's reference.
 
@@ -168,7 +169,8 @@ def drift_report(
         month: its month.
         model_version: version of the model that scored the book.
         thresholds: where the levels begin.
-        performance_outside: whether realised performance is outside the champion's interval; None when not known.
+        failed: what `performance_comparison.failed_checks` tells of the scores that matured in the month; None when it
+            is not known.
 
     Raises:
         MonitoringError: a column is missing or of the wrong type, a probability is missing or out of range, or the
@@ -182,7 +184,7 @@ def drift_report(
         month=month,
         model_version=model_version,
         thresholds=thresholds,
-        performance_outside=performance_outside,
+        failed=failed,
     )
     page = not_compared_page(report) if sides is None else compared_page(report, sides)
     return dataclasses.replace(report, html=page)
@@ -195,7 +197,7 @@ def compare(
     month: Month,
     model_version: str,
     thresholds: DriftThresholds = CALIBRATED,
-    performance_outside: bool | None = None,
+    failed: Mapping[str, bool] | None = None,
 ) -> tuple[DriftReport, Sides | None]:
     """A drift report without its page, and what the page is drawn from; None when the month was not compared.
 
@@ -242,7 +244,7 @@ def compare(
     of_book, at_age = compare_book(rows.book, book, rows.intake, intake)
     compared = [*compare_intake(rows.intake, intake), *of_book, *compare_closings(rows.closings, closings, month)]
     columns, tests = judged(compared, month, thresholds)
-    evidence = _evidence(columns, performance_outside)
+    evidence = _evidence(columns, failed or {})
     level, why = drift_level(evidence, thresholds)
     prediction = columns[columns["kind"] == PREDICTION].iloc[0]
     untold = str(prediction["reason"]) if prediction["psi"] is None or np.isnan(prediction["psi"]) else None
@@ -263,7 +265,7 @@ def compare(
     return report, Sides(rows, intake, book, at_age.weights)
 
 
-def _evidence(columns: pd.DataFrame, performance_outside: bool | None) -> Evidence:
+def _evidence(columns: pd.DataFrame, failed: Mapping[str, bool]) -> Evidence:
     intake = columns[columns["part"] == INTAKE]
     drifted = columns["drifted"].fillna(value=False).astype(bool)
     worst = columns.loc[columns["bad_share"].fillna(0).idxmax()]
@@ -283,7 +285,7 @@ def _evidence(columns: pd.DataFrame, performance_outside: bool | None) -> Eviden
         worst=f"{worst['column']} ({worst['part']}) {worst['bad']}" if bad_share else "",
         win_changes=tuple(zip(won["column"].astype(str), won["change"].astype(float), strict=True)),
         noticed=tuple(noticed),
-        performance_outside=performance_outside,
+        failed=failed,
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from crm_assets.monitoring.reference import CLOSINGS
 
@@ -12,6 +13,13 @@ HIGH_FACTOR = 2.0
 """How many times its threshold the prediction's PSI has to be for HIGH."""
 HIGH_BAD_SHARE = 0.5
 """Share of a column's values that has to be bad for HIGH."""
+CALIBRATION = "calibrated"
+TURNED_OUT: Mapping[str, str] = {
+    CALIBRATION: "last month's scores promised other wins than there were",
+    "as_estimated": "last month's scores told deals apart otherwise than they promised",
+    "as_backtested": "last month's scores told deals apart otherwise than in the backtest",
+}
+"""Check of performance -> what it means that it failed."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,8 @@ class Evidence:
         worst: column with the most bad values, and what they are; empty when there are none.
         win_changes: closings whose share won has moved -> the relative change.
         noticed: what differs without having moved, in words.
-        performance_outside: whether realised performance is outside the champion's interval; None when not known.
+        failed: checks of `performance_comparison.CHECKED` that failed for the scores which matured in the month ->
+            whether badly.
     """
 
     moved: tuple[str, ...]
@@ -72,16 +81,17 @@ class Evidence:
     worst: str = ""
     win_changes: tuple[tuple[str, float], ...] = ()
     noticed: tuple[str, ...] = ()
-    performance_outside: bool | None = None
+    failed: Mapping[str, bool] = field(default_factory=dict)
 
 
 def drift_level(found: Evidence, thresholds: DriftThresholds = CALIBRATED) -> tuple[str, tuple[str, ...]]:
     """One of LEVELS and why, in words; the first that holds.
 
     HIGH: `high_share` or more of the intake columns have moved, the scores by HIGH_FACTOR times `prediction_psi`, at
-    least HIGH_BAD_SHARE of a column's values are bad, or performance is outside its interval.
-    MEDIUM: an intake column has moved, the scores have, quality is below `quality`, or a share won has moved.
-    LOW: tests found something, too small to have moved.
+    least HIGH_BAD_SHARE of a column's values are bad, or a check of performance failed badly.
+    MEDIUM: an intake column has moved, the scores have, quality is below `quality`, a share won has moved, or there
+    were other wins than the scores promised (`calibrated`).
+    LOW: tests found something, too small to have moved, or another check of performance failed.
     """
     prediction = found.prediction_psi or 0.0
     moved = f"moved: {', '.join(found.moved)}"
@@ -91,17 +101,19 @@ def drift_level(found: Evidence, thresholds: DriftThresholds = CALIBRATED) -> tu
         (bool(found.moved) and len(found.moved) >= thresholds.high_share * found.columns, moved),
         (prediction >= HIGH_FACTOR * thresholds.prediction_psi, scores),
         (1 - found.quality >= HIGH_BAD_SHARE, quality),
-        (found.performance_outside is True, "realised performance is outside the champion's interval"),
+        *((badly, TURNED_OUT[name]) for name, badly in found.failed.items()),
     ]
     medium = [
         (bool(found.moved), moved),
         (prediction >= thresholds.prediction_psi, scores),
         (found.quality < thresholds.quality, quality),
         *((True, f"share won of {name} {change:+.0%}") for name, change in found.win_changes),
+        (CALIBRATION in found.failed, TURNED_OUT[CALIBRATION]),
     ]
+    low = (*found.noticed, *(TURNED_OUT[name] for name in found.failed))
     held = [why for holds, why in medium if holds]
     for level, rules in ((HIGH, high), (MEDIUM, medium)):
         why = [why for holds, why in rules if holds]
         if why:
-            return level, tuple(dict.fromkeys([*why, *held, *found.noticed]))
-    return (LOW, found.noticed) if found.noticed else (NONE, ())
+            return level, tuple(dict.fromkeys([*why, *held, *low]))
+    return (LOW, low) if low else (NONE, ())

@@ -136,9 +136,10 @@ def _rules(report: DriftReport) -> str:
         f"an intake column that differs with a PSI of {at.column_psi:g}, a share won that differs by {at.win_rate:.0%} "
         f"of itself, or the scores with a PSI of {at.prediction_psi:g}. HIGH: {at.high_share:.0%} of the intake "
         f"columns moved, the scores with {HIGH_FACTOR:g} times their PSI, at least {HIGH_BAD_SHARE:.0%} of a "
-        f"column's values are bad, or performance is outside its interval. "
-        f"MEDIUM: anything moved, or quality is below {at.quality:g}. "
-        "LOW: anything differs. Quality is 1 less the largest share of bad values in a column.</p>"
+        f"column's values are bad, or scores turned out badly off. "
+        f"MEDIUM: anything moved, quality is below {at.quality:g}, or last month's scores promised other wins. "
+        "LOW: anything differs, or a month told deals apart otherwise than expected. "
+        "Quality is 1 less the largest share of bad values in a column.</p>"
         "<p class=\"note\">Below, the scores, the reference's at this month's ages, and the columns of the intake; "
         "open a row for its distribution. Months of many rows are drawn from a part of them.</p>"
     )

@@ -190,6 +190,11 @@ class Off:
     chance: float
     rows: int
 
+    @property
+    def badly(self) -> bool:
+        """Whether chance all but cannot have made it."""
+        return self.chance < VERY_UNLIKELY
+
 
 def figures_off(rows: Iterable[Mapping[str, Any]], figures: Sequence[str], side: str) -> list[Off] | None:
     """Those overall figures that are less likely than UNLIKELY over all of `figures` together (Bonferroni).
@@ -215,6 +220,17 @@ def figures_off(rows: Iterable[Mapping[str, Any]], figures: Sequence[str], side:
         if row["level"] == OVERALL and row["figure"] in figures and row[f"inside_{side}"] is not None
     ]
     return [off for off in found if off.chance < UNLIKELY / len(figures)] if found else None
+
+
+def failed_checks(rows: Iterable[Mapping[str, Any]]) -> dict[str, bool]:
+    """Checks out of CHECKED that fail -> whether any figure is badly off.
+
+    Args:
+        rows: rows of COMPARISON.
+    """
+    held = list(rows)
+    found = {name: figures_off(held, *looked_at) for name, looked_at in CHECKED.items()}
+    return {name: any(one.badly for one in off) for name, off in found.items() if off}
 
 
 def _compared(row: dict[str, Any], name: str, record: TrackRecord) -> dict[str, Any]:

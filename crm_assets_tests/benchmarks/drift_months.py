@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,9 @@ from crm_assets.leakage.whole_history import history_of, matured_outcomes
 from crm_assets.modelling.cross_fit import cross_fitted
 from crm_assets.modelling.deals import DEAL_COLUMNS
 from crm_assets.monitoring.drift import MonthRows
+from crm_assets.monitoring.estimated_performance import TrackRecord
 from crm_assets.monitoring.injection import inject
+from crm_assets.monitoring.performance_comparison import compared_performance, failed_checks
 from crm_assets.monitoring.reference_rows import (
     Champion,
     MonthTables,
@@ -35,13 +38,18 @@ if TYPE_CHECKING:
 
     from crm_assets.modelling.backtest import RollingOrigin
 
+SEED = 7
 REPLACED = 0.25
 """Chance of a month that its model takes the champion's place: as often as in the demo."""
 
 
+def _settings(**values: Any) -> Settings:
+    return Settings(**values, _env_file=None)  # type: ignore[call-arg]  # pydantic-settings' own argument
+
+
 def rebuilt_months(url: str, months: list[Month] | None = None) -> dict[Month, Rebuilt]:
     """The tables of a source's months."""
-    settings = Settings(source_url=url, _env_file=None)  # type: ignore[call-arg]  # pydantic-settings' own argument
+    settings = _settings(source_url=url)
     source = open_source(url)
     held = source.months()
     return {m: rebuilt(world_of(source, settings, m)) for m in months or month_range(held[0], held[-1])}
@@ -56,12 +64,14 @@ class Compared:
         champion: at its end.
         rows: of the month.
         reference: to compare it with.
+        failed: checks of performance that failed for the scores that matured in it -> whether badly.
     """
 
     month: Month
     champion: Champion
     rows: MonthRows
     reference: pd.DataFrame
+    failed: Mapping[str, bool]
 
 
 class MonitoredCrm:
@@ -74,6 +84,7 @@ class MonitoredCrm:
 
     def __init__(self, url: str, seed: int) -> None:
         self.made = rebuilt_months(url)
+        self._champions: dict[Month, Champion] = {}
         self._random = np.random.default_rng([seed, 5])
         matured = [matured_outcomes(a, b) for a, b in itertools.pairwise(self.made.values())]
         self._history = history_of(list(self.made.values()), matured)
@@ -81,8 +92,8 @@ class MonitoredCrm:
 
     @cached_property
     def _origin(self) -> RollingOrigin:
-        settings = Settings(_env_file=None)  # type: ignore[call-arg]  # as above
-        return training_over(settings, self._history)
+        # The preferred candidate without the choice among them, which would take most of the time.
+        return training_over(_settings(candidates=_settings().candidate_names[0]), self._history)
 
     @cached_property
     def months(self) -> list[Compared]:
@@ -96,12 +107,42 @@ class MonitoredCrm:
             if champion is None or self._random.random() < REPLACED:
                 champion = self._champion(month)
             reference, _ = reference_as_of(month, champion, self.tables, reference)
-            found.append(Compared(month, champion, self.rows(month, champion, self.made[month]), reference))
+            self._champions[month] = champion
+            rows, failed = self.rows(month, champion, self.made[month]), self.failed(month, self.made[month])
+            found.append(Compared(month, champion, rows, reference, failed))
         return found
+
+    def failed(self, month: Month, made: Rebuilt) -> dict[str, bool]:
+        """Checks of performance that fail for last month's scores once `month` has these tables -> whether badly."""
+        before, champion = month.previous, self._champions.get(month.previous)
+        if champion is None or not self._informed(before):
+            return {}
+        book = self.made[before].features
+        scores = book.select("opportunity_id", "snapshot_month", "regional_office", "product", "list_price").to_pandas()
+        scores = scores.assign(probability=champion.predict(book.to_pandas()), model_version=champion.version)
+        comparison = compared_performance(
+            scores,
+            matured_outcomes(self.made[before], made).to_pandas(),
+            month=before,
+            record=self._record(before),
+            seed=SEED,
+            segments=(),
+        )
+        return failed_checks(pl.from_pandas(comparison.table).iter_rows(named=True))
+
+    def _informed(self, month: Month) -> bool:
+        """Whether there were wins at the position in the quarter of the month after, a quarter before it."""
+        rows = self._origin.history.rows
+        first_win = Month.parse(rows.loc[rows["outcome"] == "won", "snapshot_month"].min()).next
+        return first_win <= month.next.shift(-3)
+
+    def _record(self, month: Month) -> TrackRecord:
+        """How far the backtest of the preferred candidate as of `month` was off."""
+        tested = [m for m in self._origin.test_months(month)[-_settings().backtest_months :] if self._informed(m)]
+        return TrackRecord.learnt(self._origin.pooled(tested), SEED)
 
     def _champion(self, month: Month) -> Champion:
         origin = self._origin
-        # The preferred candidate without the choice among them, which would take most of the time.
         recipe = origin.candidates[0]
         model = origin.fitted(recipe.name, month)
         rows = origin.training_rows(month)
@@ -138,4 +179,5 @@ def injected(compared: Compared, made: Rebuilt, kind: str, seed: int, **given: A
     """The same month with something wrong in its tables."""
     features, snapshot = inject(kind, made.features, made.snapshots, compared.month, seed=seed, **given)
     rows = month_rows(compared.month, features, snapshot, compared.champion)
-    return Compared(compared.month, compared.champion, rows, compared.reference)
+    # Last month's scores are what they were, and so are the outcomes.
+    return replace(compared, rows=rows)

@@ -6,6 +6,7 @@ import json
 import tempfile
 import time
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -60,11 +61,16 @@ AIM_QUIET, AIM_LOUD = 0.05, 0.9
 def judged(compared: Compared) -> dict[str, Any]:
     """Level and figures of a month."""
     report, _ = compare(
-        compared.rows, compared.reference, month=compared.month, model_version=compared.champion.version
+        compared.rows,
+        compared.reference,
+        month=compared.month,
+        model_version=compared.champion.version,
+        failed=compared.failed,
     )
     figures = report.summary()
     kept = ("status", "reason", "level", "why", "share_drifted", "prediction_psi", "quality")
-    told = {"month": str(compared.month), "champion": compared.champion.version, **{n: figures[n] for n in kept}}
+    told = {"month": str(compared.month), "champion": compared.champion.version, "failed": dict(compared.failed)}
+    told |= {n: figures[n] for n in kept}
     measured = report.columns[["part", "column", "p_value", "p_missing", "psi", "change", "bad_share"]]
     return told | {"columns": json.loads(measured.to_json(orient="records"))}
 
@@ -80,7 +86,7 @@ def drifted(crm: MonitoredCrm, compared: Compared, kind: str, seed: int) -> Comp
         drift = Drift(simulated, month, size, region if kind in (WIN_RATE, CREATED) else None)
         tables = rebuilt_months(SimulationConfig(seed=seed, drifts=(drift,)).url(), [month])[month]
         rows = crm.rows(month, compared.champion, tables)
-        return Compared(month, compared.champion, rows, compared.reference)
+        return replace(compared, rows=rows, failed=crm.failed(month, tables))
     if kind == REGION_MIX:
         return injected(compared, made, kind, seed, column=region)
     if kind == UNITS:

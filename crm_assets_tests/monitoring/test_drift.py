@@ -15,8 +15,9 @@ from crm_assets.calendar import Month
 from crm_assets.monitoring.drift import COMPARED as STATUS_COMPARED
 from crm_assets.monitoring.drift import NOT_COMPARED, DriftReport, MonthRows, compare
 from crm_assets.monitoring.drift_columns import DRIFT
-from crm_assets.monitoring.drift_level import DriftThresholds
+from crm_assets.monitoring.drift_level import TURNED_OUT, DriftThresholds
 from crm_assets.monitoring.errors import MonitoringError
+from crm_assets.monitoring.performance_comparison import CHECKED
 from crm_assets.monitoring.reference import BOOK, BOOK_NUMBERS, CLOSINGS, INTAKE
 from crm_assets.monitoring.reference_rows import comparable
 from crm_assets_tests.monitoring.books import COMPARED, MONTH, VERSION, month_rows, reference
@@ -140,10 +141,26 @@ def test_a_difference_without_size_is_low() -> None:
     assert found.why == ("regional_office differs, by little",)
 
 
-@pytest.mark.parametrize("outside", [True, False, None])
-def test_performance_outside_its_interval_is_high(outside: bool | None) -> None:
-    found = report(month_rows(), performance_outside=outside)
-    assert found.level == ("HIGH" if outside else "NONE")
+@pytest.mark.parametrize(
+    ("failed", "level"),
+    [
+        (None, "NONE"),
+        ({}, "NONE"),
+        ({"as_estimated": False}, "LOW"),
+        ({"as_backtested": False, "as_estimated": False}, "LOW"),
+        ({"calibrated": False}, "MEDIUM"),
+        ({"calibrated": True}, "HIGH"),
+        ({"as_backtested": True}, "HIGH"),
+    ],
+)
+def test_how_scores_turned_out_is_part_of_the_level(failed: dict[str, bool] | None, level: str) -> None:
+    found = report(month_rows(), failed=failed)
+    assert found.level == level
+    assert found.why == tuple(TURNED_OUT[name] for name in failed or {})
+
+
+def test_every_check_of_performance_has_words() -> None:
+    assert set(TURNED_OUT) == set(CHECKED)
 
 
 def test_the_table_fits_its_contract_and_holds_every_part_once() -> None:

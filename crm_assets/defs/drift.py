@@ -23,6 +23,7 @@ from crm_assets.monitoring.drift import NOT_COMPARED, MonthRows
 from crm_assets.monitoring.drift import drift_report as report_drift
 from crm_assets.monitoring.drift_columns import DRIFT
 from crm_assets.monitoring.drift_level import DriftThresholds
+from crm_assets.monitoring.performance_comparison import COMPARISON, failed_checks
 from crm_assets.monitoring.reference import INTAKE_READ, REFERENCE
 from crm_assets.monitoring.reference_rows import (
     SNAPSHOT_COLUMNS,
@@ -65,7 +66,7 @@ TREND_MONTHS = 24
         month_before(REFERENCE.name),
     ),
     kinds=("parquet",),
-    code=(*TRAINING_CODE, "monitoring", "defs/monitoring", "registry"),
+    code=(*TRAINING_CODE, "monitoring", "defs/drift", "registry"),
     settings=TRAINING_SETTINGS,
 )
 def reference_set(inputs: Inputs, month: Month) -> Made:
@@ -126,13 +127,19 @@ def _champion(inputs: Inputs, version: str, trained_at: Month, model: WinModel) 
 @monthly_asset(
     DRIFT,
     group=_GROUP,
-    needs=(Needs(FEATURE_TABLE.name), Needs(SNAPSHOTS.name), Needs(SCORES.name), Needs(REFERENCE.name)),
+    needs=(
+        Needs(FEATURE_TABLE.name),
+        Needs(SNAPSHOTS.name),
+        Needs(SCORES.name),
+        Needs(REFERENCE.name),
+        Needs(COMPARISON.name),
+    ),
     kinds=("evidently",),
-    code=("monitoring", "defs/monitoring"),
+    code=("monitoring", "defs/drift"),
     settings=DRIFT_SETTINGS,
 )
 def drift_report(inputs: Inputs, month: Month) -> Made:
-    """The month's intake, book and closings against the champion's reference, as a table, a level and an HTML page."""
+    """The month against the champion's reference, and how scores turned out, as a table, a level and an HTML page."""
     scored = inputs.frame(SCORES.name, month)
     if scored.is_empty():
         return Made(inputs.no_rows(DRIFT), notes={"status": NOT_COMPARED, "reason": "no scores"})
@@ -148,6 +155,7 @@ def drift_report(inputs: Inputs, month: Month) -> Made:
         month=month,
         model_version=scored["model_version"][0],
         thresholds=thresholds_of(inputs),
+        failed=failed_checks(inputs.frame(COMPARISON.name, month).iter_rows(named=True)),
     )
     summary = {name: value for name, value in report.summary().items() if value is not None}
     columns = pl.from_pandas(report.columns, schema_overrides=dict(DRIFT.polars_schema()))
