@@ -6,10 +6,16 @@ import itertools
 import json
 from pathlib import Path
 
+import narwhals as nw
 import polars as pl
 import pytest
 
 from crm_assets.calendar import Month
+from crm_assets.defs.assets import ASSETS
+from crm_assets.defs.inputs import Inputs
+from crm_assets.defs.io_manager import store
+from crm_assets.defs.monthly import Made
+from crm_assets.defs.platform import Platform
 from crm_assets.errors import LakeError
 from crm_assets.monitor import monitor
 from crm_assets.settings import Settings
@@ -82,6 +88,21 @@ def test_no_month_of_a_business_without_drift_is_above_low(finished: Finished) -
     levels = [notes(finished, "drift_report", month).get("level") for month in scored(finished)]
     assert set(levels) <= {None, "NONE", "LOW"}
     assert levels[-1] is not None
+
+
+def test_how_last_months_scores_turned_out_is_in_the_level(copied: Settings, finished: Finished) -> None:
+    off = pl.when(pl.col("figure") == "wins").then(pl.lit(1e-6)).otherwise(pl.col("estimate_chance"))
+    comparison = held(finished, "performance_comparison", finished.last).with_columns(off.alias("estimate_chance"))
+    platform = Platform(copied)
+    for asset in ASSETS:
+        if asset.name == "performance_comparison":
+            store(platform, asset, finished.last, Made(nw.from_native(comparison.lazy())))
+        if asset.name == "drift_report":
+            store(platform, asset, finished.last, asset.make(Inputs(asset, platform, finished.last), finished.last))
+    found = monitor(copied)
+    assert found.level == "HIGH"
+    assert "last month's scores promised other wins than there were" in found.why
+    assert "promised other wins" in platform.lake.document("drift_report", finished.last, "html").decode()
 
 
 def test_the_newest_month_shows_the_trend_and_json_stands_beside_the_page(finished: Finished) -> None:
