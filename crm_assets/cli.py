@@ -447,7 +447,7 @@ def monitor(source: str | None, month: str | None, as_json: bool) -> None:
 @_JSON
 @_verb
 def monitor_demo(source: str | None, drift: str, month: str | None, out: Path | None, as_json: bool) -> None:
-    """Put something wrong into a copy of a stored month, and show the level and the report that come of it."""
+    """Put something wrong into a copy of a stored month, and show the level, report and alert that come of it."""
     import tempfile
 
     from crm_assets.calendar import Month
@@ -460,14 +460,15 @@ def monitor_demo(source: str | None, drift: str, month: str | None, out: Path | 
     folder = out or Path(tempfile.mkdtemp(prefix="crm-assets-monitor-"))
     _write_all(folder, {})
     settings = load_settings(source_url=source)
-    before, after = shown(settings, drift, folder, Month.parse(month) if month else None)
+    before, after, alert = shown(settings, drift, folder, Month.parse(month) if month else None)
     if as_json:
         told = {"drift": drift, "month": str(after.month), "before": before.level, "level": after.level}
-        click.echo(json.dumps({**told, "why": after.why, "report": after.report}))
+        click.echo(json.dumps({**told, "why": after.why, "report": after.report, "alert": alert and alert.body}))
         return
     click.echo(f"As it is: {before.sentence()}.")
     click.echo(f"With {SAID[drift]}: {after.sentence()}.")
     click.echo(f"Report: {after.report}")
+    click.echo(f"\nThe alert of it:\n\n{alert.title}\n\n{alert.body}" if alert else "No alert is sent of it.")
 
 
 @main.command(

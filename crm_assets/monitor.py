@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import narwhals as nw
 import polars as pl
 
+from crm_assets.alerts.alert import Alert, Message
+from crm_assets.alerts.observing import CheckResult, FinishedRun, Pages, observations
+from crm_assets.alerts.rendering import Letter, letter
 from crm_assets.calendar import Month
 from crm_assets.defs.assets import ASSETS
+from crm_assets.defs.checks import CHECKS
 from crm_assets.defs.inputs import Inputs
 from crm_assets.defs.io_manager import store
+from crm_assets.defs.jobs import MONTHLY
 from crm_assets.defs.monthly import Made
 from crm_assets.defs.platform import Platform
 from crm_assets.defs.provenance import DOCUMENTS, stale_months
@@ -83,6 +89,11 @@ def monitor(settings: Settings, month: Month | None = None) -> Monitored:
     lake, chosen = scored_month(settings, month)
     platform = Platform(settings)
     platform.lake = lake
+    return _monitored(platform, chosen)
+
+
+def _monitored(platform: Platform, chosen: Month) -> Monitored:
+    lake = platform.lake
     outdated = stale_months(platform, [_ASSETS[name] for name in _MONITORING], [chosen]).get(chosen, {})
     for name in _MONITORING:
         if name in outdated:
@@ -92,7 +103,7 @@ def monitor(settings: Settings, month: Month | None = None) -> Monitored:
 
 def monitor_demo(
     settings: Settings, kind: str, folder: Path, month: Month | None = None
-) -> tuple[Monitored, Monitored]:
+) -> tuple[Monitored, Monitored, Letter | None]:
     """The drift of a stored month, and of a copy with something wrong in it; lake and registry stay as they are.
 
     Args:
@@ -101,15 +112,15 @@ def monitor_demo(
         folder: that the copy is written to.
         month: the newest that was compared when None.
 
-    Returns (as it is, with the drift).
+    Returns (as it is, with the drift, the alert that people would get of it; None where it is NONE or LOW).
 
     Raises LakeError when there is no lake or no month that was compared, and SettingsError on an unknown kind.
     """
     lake, newest = scored_month(settings, month)
     chosen = month or _newest_compared(lake, newest)
-    before = monitor(settings, chosen)
     copy = lake.beside(folder)
     platform = beside_platform(settings, copy)
+    before = _monitored(platform, chosen)
     features, snapshot = (pl.read_parquet(lake.table_path(n, chosen)) for n in (FEATURE_TABLE.name, SNAPSHOTS.name))
     changed = inject(kind, features, snapshot, chosen)
     for name, rows in zip((FEATURE_TABLE.name, SNAPSHOTS.name), changed, strict=True):
@@ -117,7 +128,24 @@ def monitor_demo(
     for name in (SCORES.name, DRIFT.name):
         _make(platform, name, chosen)
     page = folder / DRIFT.name / f"{chosen}.html"
-    return before, _told(copy, chosen, str(page), made=True)
+    return before, _told(copy, chosen, str(page), made=True), _alert(platform, chosen, str(page))
+
+
+def _alert(platform: Platform, month: Month, page: str) -> Letter | None:
+    """What people would be told of a month, were it the newest."""
+    (check,) = (check for check in CHECKS if check.asset == DRIFT.name)
+    verdict = check.verdict(platform, month)
+    if verdict.fault is None:
+        return None
+    settings = platform.settings
+    said = verdict.fault.replace(platform.lake.location(DRIFT.name, month, "html"), page)
+    found = CheckResult(check.asset, check.name, False, verdict.severe, check.blocking, said, verdict.figures)
+    reports = {(DRIFT.name, str(month)): page}
+    run = FinishedRun("monitor-demo", MONTHLY.name, True, datetime.now(UTC), (str(month),), (found,), reports=reports)
+    (alert,) = (told for told in observations(run, Pages(settings.dagster_url)) if isinstance(told, Alert))
+    # There is no run to look at.
+    alert = replace(alert, links=tuple(link for link in alert.links if link.title != "Run"))
+    return letter(Message(alert, alert.at, 1), settings.dataset_name, "text")
 
 
 def _newest_compared(lake: Lake, newest: Month) -> Month:

@@ -192,7 +192,7 @@ class Settings(BaseSettings):
         description="Change of the share won, relative to the expected one, from which it makes a month MEDIUM.",
     )
     drift_high_share: float = Field(
-        0.5, gt=0, le=1, description="Share of the intake columns that have moved from which a month is HIGH."
+        0.75, gt=0, le=1, description="Share of the intake columns that have moved from which a month is HIGH."
     )
     retrain_cap: int = Field(
         3,

@@ -102,25 +102,27 @@ def _raised(current: dict[str, OpenAlert], alert: Alert, policy: Policy, now: da
     if known is None:
         entry = OpenAlert(alert, alert.at)
     else:
-        # Of the same moment, it is the same one seen again. An older month does not hide that a newer one is at fault.
+        # Of the same moment, it is the same one seen again. An older month does not hide what is said of a newer one.
         again = alert.at > known.alert.at
-        month = max(filter(None, (alert.month, known.alert.month)), default=None)
+        older = (alert.month or "") < (known.alert.month or "")
         entry = replace(
             known,
-            alert=replace(alert, month=month),
+            alert=known.alert if older else alert,
             since=min(known.since, alert.at),
             count=known.count + again,
         )
-    due = alert.severity >= policy.level and (
+    shown = entry.alert
+    due = shown.severity >= policy.level and (
         entry.sent_at is None
         or entry.sent_severity is None
-        or alert.severity > entry.sent_severity
+        or shown.severity > entry.sent_severity
+        or (known is not None and (shown.month or "") > (known.alert.month or ""))
         or now - entry.sent_at >= policy.repeat
     )
     if due:
-        entry = replace(entry, sent_at=now, sent_severity=alert.severity)
+        entry = replace(entry, sent_at=now, sent_severity=shown.severity)
     current[alert.key] = entry
-    return Message(entry.alert, entry.since, entry.count) if due else None
+    return Message(shown, entry.since, entry.count) if due else None
 
 
 def _cleared(current: dict[str, OpenAlert], cleared: Cleared) -> Message | None:

@@ -10,10 +10,13 @@ from urllib.parse import quote
 
 from crm_assets.alerts.alert import Alert, Cleared, Kind, Link, Observation, Severity
 
+MONTH_AT_FAULT = "month_at_fault"
+"""Figure of a failed check: the newest month at fault, which in a run over a range need not be its last."""
+
 _FIGURES = 8
 _LONGEST_FIGURE = 60
 _LONGEST_ERROR_LINES = 6
-_PASSED_OVER = frozenset({"months", "earlier_months_at_fault"})
+_PASSED_OVER = frozenset({"months", "earlier_months_at_fault", MONTH_AT_FAULT})
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run that ended, by success or failure.
+    """A run that ended, by success or failure, or because a person ended it.
 
     Attributes:
         run_id: Dagster's id.
@@ -71,6 +74,7 @@ class FinishedRun:
         decisions: month -> notes of `win_model`, as they are in the lake.
         reports: asset and month -> place of its report.
         faults: steps that failed, in order.
+        canceled: whether a person ended it, who need not be told.
     """
 
     run_id: str
@@ -83,6 +87,7 @@ class FinishedRun:
     decisions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     reports: Mapping[tuple[str, str], str] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
+    canceled: bool = False
 
     @property
     def last(self) -> str | None:
@@ -138,6 +143,7 @@ def _checks(run: FinishedRun, pages: Pages) -> Iterator[Observation]:
             continue
         stopped = "It stopped the run." if check.blocking and not run.succeeded else ""
         figures = _told(check.figures)
+        month = str(check.figures.get(MONTH_AT_FAULT) or run.last or "") or None
         yield Alert(
             key=key,
             kind=Kind.FAILED_CHECK,
@@ -145,12 +151,12 @@ def _checks(run: FinishedRun, pages: Pages) -> Iterator[Observation]:
             what=f"Check {check.name} of {check.asset} failed",
             where=check.asset,
             at=run.ended_at,
-            month=run.last,
+            month=month,
             how_bad="\n".join(filter(None, (check.description, figures, stopped))),
             links=(
                 Link("Dagster", pages.check(check.asset, check.name)),
                 Link("Run", pages.run(run.run_id)),
-                *_report(run, check.asset, run.last),
+                *_report(run, check.asset, month),
             ),
         )
 
@@ -165,15 +171,26 @@ def _made(run: FinishedRun) -> Iterator[Observation]:
 
 
 def _failures(run: FinishedRun, pages: Pages) -> Iterator[Observation]:
-    if run.succeeded:
+    if run.succeeded or run.canceled:
         return
     failed_checks = {(check.asset, check.name) for check in run.checks if not check.passed}
     # A blocking check that failed was told already, and why the run failed with it.
     faults = [fault for fault in run.faults if fault.check not in failed_checks]
     if not faults and failed_checks:
         return
-    fault = faults[0] if faults else Fault("", "it failed without an error: see its page in Dagster")
-    more = f"\nand {len(faults) - 1} more steps failed" if len(faults) > 1 else ""
+    told = [fault for fault in faults if fault.asset or fault.check]
+    # Of steps that make no asset, and of a run that failed outside of any, there is one alert: that of the job.
+    others = [fault for fault in faults if fault not in told]
+    if not faults:
+        others = [Fault("", "it failed without an error: see its page in Dagster")]
+    for fault in told:
+        yield _failure(run, fault, "", pages)
+    if others:
+        more = f"\nand {len(others) - 1} more steps failed" if len(others) > 1 else ""
+        yield _failure(run, others[0], more, pages)
+
+
+def _failure(run: FinishedRun, fault: Fault, more: str, pages: Pages) -> Alert:
     month = _month_of(run, fault)
     if fault.check:
         asset, name = fault.check
@@ -185,7 +202,7 @@ def _failures(run: FinishedRun, pages: Pages) -> Iterator[Observation]:
     else:
         key, kind, where, what = _job_key(run.job), Kind.FAILED_RUN, f"job {run.job}", f"Job {run.job} failed"
     step = f", step {fault.step}" if fault.step and not fault.asset else ""
-    yield Alert(
+    return Alert(
         key=key,
         kind=kind,
         severity=Severity.ERROR,

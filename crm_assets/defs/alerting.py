@@ -154,7 +154,7 @@ def _ended_after(instance: dg.DagsterInstance, since: datetime) -> list[dg.RunRe
 
     A sensor on a run's status would pass those over: they belong to no code location.
     """
-    finished = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
+    finished = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
     found = instance.get_run_records(dg.RunsFilter(statuses=finished, updated_after=since))
     # A run is also updated when somebody tags it, long after it ended.
     return sorted((record for record in found if _end(record) > since), key=_end)
@@ -185,13 +185,14 @@ def finished_run(instance: dg.DagsterInstance, record: dg.RunRecord) -> Finished
         run_id=run.run_id,
         job=run.job_name,
         succeeded=run.status is dg.DagsterRunStatus.SUCCESS,
+        canceled=run.status is dg.DagsterRunStatus.CANCELED,
         ended_at=_end(record),
         months=_months(run, made),
         checks=tuple(checks),
         made={asset: frozenset(months) for asset, months in made.items()},
         decisions=decisions,
         reports=reports,
-        faults=() if run.status is dg.DagsterRunStatus.SUCCESS else tuple(_faults(instance, run.run_id)),
+        faults=tuple(_faults(instance, run.run_id)) if run.status is dg.DagsterRunStatus.FAILURE else (),
     )
 
 
@@ -238,7 +239,8 @@ def _faults(instance: dg.DagsterInstance, run_id: str) -> Iterable[Fault]:
         return
     for event in _events(instance, run_id, dg.DagsterEventType.RUN_FAILURE):
         data = event.job_failure_data
-        yield Fault("", _said(data.error) if data.error else event.message or "")
+        # Without data where no process of the run was left to say why, as Dagster's run monitoring finds it.
+        yield Fault("", _said(data.error) if data and data.error else event.message or "")
 
 
 def _said(error: Any) -> str:

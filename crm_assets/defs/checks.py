@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from crm_assets.alerts.observing import MONTH_AT_FAULT
 from crm_assets.calendar import Month
 from crm_assets.contracts import CRM_TABLES, SALES_PIPELINE, Table
 from crm_assets.defs.leakage import probed_features, shown_probes
@@ -27,6 +28,7 @@ from crm_assets.modelling.forecast_accuracy import ACCURACY
 from crm_assets.modelling.movement import PARTS, SCORE_CHANGES
 from crm_assets.modelling.promotion import WIN_MODEL
 from crm_assets.monitoring.drift_columns import DRIFT
+from crm_assets.monitoring.drift_level import HIGH, MEDIUM
 from crm_assets.monitoring.performance_comparison import CHECKED, COMPARISON, Off, figures_off
 
 _FAULTS = 3
@@ -294,7 +296,8 @@ def backtest_verdict(platform: Platform, month: Month) -> Verdict:
         platform,
         month,
         "as_backtested",
-        "the champion does not do what it did in its backtest: worse, and it is to be trained anew (job `retrain`); "
+        "the champion does not do what the backtest lets one expect: worse, and it is to be trained anew (job "
+        "`retrain`); "
         "better, and the outcomes may have got into the features (leakage_report)",
     )
 
@@ -342,16 +345,17 @@ def _told_off(off: Off) -> str:
 
 
 def drift_verdict(platform: Platform, month: Month) -> Verdict:
-    """Whether the month's drift level is HIGH, or not known because the month could not be compared."""
+    """Whether the month's drift level is MEDIUM or HIGH, or not known because the month could not be compared."""
     manifest = platform.lake.manifest(DRIFT.name, month)
     notes = manifest.notes if manifest else {}
     fault = None
-    if notes.get("level") == "HIGH":
+    if notes.get("level") in (MEDIUM, HIGH):
         page = platform.lake.location(DRIFT.name, month, "html")
-        fault = f"drift of {month} is HIGH, {notes.get('why')}: see {page}"
+        fault = f"drift of {month} is {notes['level']}, {notes.get('why')}: see {page}"
     elif notes.get("level") is None:
         fault = f"drift of {month} is not known: {notes.get('reason', 'there is no report')}"
-    return Verdict(fault, {name: notes[name] for name in ("status", "level", "why") if name in notes})
+    shown: dict[str, Any] = {name: notes[name] for name in ("status", "level", "why", "quality") if name in notes}
+    return Verdict(fault, shown, severe=notes.get("level") == HIGH)
 
 
 @dataclass(frozen=True)
@@ -455,10 +459,14 @@ CHECKS: tuple[MonthlyCheck, ...] = (
         "as_backtested",
         backtest_verdict,
         False,
-        "AUC and Brier score lie in the intervals of a further month of the champion's backtest.",
+        "AUC and Brier score lie in the intervals of a further month of the backtest as of the month that was scored.",
     ),
     MonthlyCheck(
-        DRIFT.name, "not_high", drift_verdict, False, "The month was compared, and its drift level is not HIGH."
+        DRIFT.name,
+        "no_drift",
+        drift_verdict,
+        False,
+        "The month was compared, and its level is NONE or LOW. HIGH is an error, all else a warning.",
     ),
 )
 
@@ -504,6 +512,7 @@ def asset_check(check: MonthlyCheck) -> dg.AssetChecksDefinition:
             return
         judged = verdicts.values() if check.blocking else [last]
         faults = [verdict.fault for verdict in judged if verdict.fault]
+        newest = next((month for month, verdict in reversed(verdicts.items()) if verdict.fault), month)
         earlier = [str(month) for month, verdict in verdicts.items() if verdict.fault and verdict is not last]
         metadata: dict[str, Any] = {name: value for name, value in last.figures.items() if value is not None}
         # Of the newest month at fault, if there is one: that is what people look for.
@@ -516,7 +525,12 @@ def asset_check(check: MonthlyCheck) -> dg.AssetChecksDefinition:
             passed=not faults,
             severity=dg.AssetCheckSeverity.ERROR if severe else dg.AssetCheckSeverity.WARN,
             description=_told(faults) or None,
-            metadata={"months": len(verdicts), "earlier_months_at_fault": ", ".join(earlier), **metadata},
+            metadata={
+                "months": len(verdicts),
+                "earlier_months_at_fault": ", ".join(earlier),
+                **({MONTH_AT_FAULT: str(newest)} if faults else {}),
+                **metadata,
+            },
         )
 
     return evaluate

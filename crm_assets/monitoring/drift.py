@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from crm_assets.calendar import Month
 from crm_assets.monitoring.drift_columns import (
+    ALL_CLOSINGS,
     MIN_ROWS,
     PREDICTION,
     PROBABILITY,
@@ -22,7 +23,7 @@ from crm_assets.monitoring.drift_columns import (
     judged,
     no_columns,
 )
-from crm_assets.monitoring.drift_level import CALIBRATED, DriftThresholds, Evidence, drift_level
+from crm_assets.monitoring.drift_level import CALIBRATED, HIGH, MEDIUM, DriftThresholds, Evidence, drift_level
 from crm_assets.monitoring.reference import (
     BOOK,
     BOOK_NUMBERS,
@@ -35,7 +36,7 @@ from crm_assets.monitoring.reference import (
     rows_of,
     why_no_book,
 )
-from crm_assets.monitoring.rows import as_numbers, as_probabilities, require_columns, require_one
+from crm_assets.monitoring.rows import as_flags, as_numbers, as_probabilities, require_columns, require_one
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -246,10 +247,9 @@ def compare(
     columns, tests = judged(compared, month, thresholds)
     evidence = _evidence(columns, failed or {})
     level, why = drift_level(evidence, thresholds)
-    prediction = columns[columns["kind"] == PREDICTION].iloc[0]
-    untold = str(prediction["reason"]) if prediction["psi"] is None or np.isnan(prediction["psi"]) else None
-    if untold and level not in ("MEDIUM", "HIGH"):
-        # Nothing bad was found, but neither were the scores compared: no level that looks fine.
+    untold = _untold(columns)
+    if untold and level not in (MEDIUM, HIGH):
+        # Nothing bad was found, but not everything was compared: no level that looks fine.
         report = dataclasses.replace(report, status=NOT_COMPARED, reason=untold, columns=columns, tests=tests)
         return report, None
     report = dataclasses.replace(
@@ -265,6 +265,13 @@ def compare(
     return report, Sides(rows, intake, book, at_age.weights)
 
 
+def _untold(columns: pd.DataFrame) -> str:
+    """Why scores or whole columns could not be compared; blank when all were."""
+    rows = columns[columns["part"].isin([INTAKE, BOOK]) & columns["reason"].notna()]
+    told = rows[["kind", "column", "part", "reason"]].astype(str).itertuples(index=False)
+    return "; ".join(why if kind == PREDICTION else f"{name} ({part}): {why}" for kind, name, part, why in told)
+
+
 def _evidence(columns: pd.DataFrame, failed: Mapping[str, bool]) -> Evidence:
     intake = columns[columns["part"] == INTAKE]
     drifted = columns["drifted"].fillna(value=False).astype(bool)
@@ -277,6 +284,8 @@ def _evidence(columns: pd.DataFrame, failed: Mapping[str, bool]) -> Evidence:
     # Missing values come and go by single rows; that is worth a word only where tests find more of them.
     named = columns[(columns["bad_share"].fillna(0) > 0) & ((columns["new_categories"] != "") | drifted)]
     noticed += [f"{row.column}: {row.bad}" for row in named.itertuples()]
+    closings = columns[(columns["column"] == ALL_CLOSINGS) & columns["reason"].notna()]
+    noticed += [f"the share won was not compared: {row.reason}" for row in closings.itertuples()]
     return Evidence(
         moved=tuple(intake.loc[intake["moved"], "column"]),
         columns=len(intake),
@@ -301,3 +310,4 @@ def _check_rows(rows: MonthRows, month: Month, model_version: str) -> None:
         as_numbers(rows.book[name], place)
     require_columns(rows.intake, INTAKE_READ, f"the intake of {month}")
     require_columns(rows.closings, CLOSING_COLUMNS, f"the closings of {month}")
+    as_flags(rows.closings["won"], f"the closings of {month}")

@@ -34,7 +34,8 @@ class DriftThresholds:
         prediction_psi: PSI at fixed age from which the scores have moved.
         quality: quality score below which values are bad enough to matter.
         win_rate: relative change from which a share won that tests flag has moved.
-        high_share: share of the intake columns that have moved from which the month is HIGH.
+        high_share: share of the intake columns that have moved from which the month is HIGH. Managers go with their
+            region and prices with products, so that one cause moves half of them.
     """
 
     alpha: float = 0.02
@@ -43,7 +44,7 @@ class DriftThresholds:
     prediction_psi: float = 0.75
     quality: float = 0.98
     win_rate: float = 0.15
-    high_share: float = 0.5
+    high_share: float = 0.75
 
     def __post_init__(self) -> None:
         fits = 0 < self.alpha < 1 and 0 < self.closings_alpha < 1 and self.column_psi > 0 and self.prediction_psi > 0

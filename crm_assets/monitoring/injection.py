@@ -92,7 +92,14 @@ def _moved(rows: pl.DataFrame, region: str | None, seed: int) -> pl.DataFrame:
     to = region or _largest(rows)
     others = rows["regional_office"] != to
     share = 0.15 / max(int(others.sum()) / max(len(others), 1), 0.15)
-    return _with(rows, "regional_office", _some(rows, share, seed) & others.to_numpy(), to)
+    hit = _some(rows, share, seed) & others.to_numpy()
+    moved = _with(rows, "regional_office", hit, to)
+    theirs = rows.filter(~others)["manager"].drop_nulls().unique().sort()
+    if theirs.is_empty():
+        return moved
+    # Of the region that a deal moves to, or the table would contradict itself.
+    drawn = theirs.gather(np.random.default_rng([seed, 1]).integers(len(theirs), size=rows.height))
+    return moved.with_columns(pl.when(pl.Series(hit)).then(drawn).otherwise("manager").alias("manager"))
 
 
 def _new_moved(
@@ -101,7 +108,7 @@ def _new_moved(
     """The snapshot with the deals that were new in the month moved in the same way."""
     new = pl.col("engage_date").is_between(month.start, month.end)
     moved = _moved(snapshot.filter(new), region or _largest(features), seed)
-    return snapshot.update(moved.select("opportunity_id", "regional_office"), on="opportunity_id")
+    return snapshot.update(moved.select("opportunity_id", "regional_office", "manager"), on="opportunity_id")
 
 
 def _lost(snapshot: pl.DataFrame, month: Month, region: str | None, seed: int) -> pl.DataFrame:

@@ -11,6 +11,7 @@ import numpy as np
 
 from crm_assets.calendar import Month
 from crm_assets.contracts import Column, Kind, Table
+from crm_assets.history.outcomes import LOST_OUTCOME, WON_OUTCOME
 from crm_assets.modelling.intervals import CONFIDENCE
 from crm_assets.monitoring.estimated_performance import FIGURES, LARGEST, TrackRecord, estimated_performance
 from crm_assets.monitoring.performance import OVERALL, SEGMENTS, SMALL_SEGMENT, realised_performance
@@ -152,6 +153,8 @@ def compared_performance(
     reason = unknown or realised.reason
     if reason is None and matured < FEWEST_ROWS:
         reason = f"only {matured} scored opportunities have an outcome, at least {FEWEST_ROWS} are needed"
+    if reason is None and not outcomes["outcome"].isin([WON_OUTCOME, LOST_OUTCOME]).any():
+        reason = f"none of {matured} opportunities closed in {month.next}: see whether its closings have landed"
     rows: list[dict[str, Any]] = []
     if reason is None:
         known = outcomes.loc[outcomes["outcome"].notna(), "opportunity_id"]
@@ -191,6 +194,11 @@ class Off:
     rows: int
 
     @property
+    def too_calm(self) -> bool:
+        """Whether it is a calibration error smaller than chance makes it, which is no fault."""
+        return self.figure == "calibration_error" and self.realised < self.low
+
+    @property
     def badly(self) -> bool:
         """Whether chance all but cannot have made it."""
         return self.chance < VERY_UNLIKELY
@@ -219,7 +227,7 @@ def figures_off(rows: Iterable[Mapping[str, Any]], figures: Sequence[str], side:
         for row in rows
         if row["level"] == OVERALL and row["figure"] in figures and row[f"inside_{side}"] is not None
     ]
-    return [off for off in found if off.chance < UNLIKELY / len(figures)] if found else None
+    return [off for off in found if off.chance < UNLIKELY / len(figures) and not off.too_calm] if found else None
 
 
 def failed_checks(rows: Iterable[Mapping[str, Any]]) -> dict[str, bool]:

@@ -71,6 +71,18 @@ def as_probabilities(values: pd.Series, place: str) -> NDArray[np.float64]:
     return numbers
 
 
+def as_flags(values: pd.Series, place: str) -> NDArray[np.int64]:
+    """The values as 0 or 1, of the same length. Raises MonitoringError unless each is one of them."""
+    numbers = as_numbers(values, place)
+    wrong = numbers[~np.isin(numbers, (0, 1))]
+    if wrong.size:
+        raise MonitoringError(
+            f"{place} have {wrong.size} of {numbers.size} rows whose {values.name} is neither 0 nor 1, for example "
+            f"{wrong[0]}: mend what makes them"
+        )
+    return numbers.astype(np.int64)
+
+
 def as_labels(values: pd.Series) -> NDArray[np.str_]:
     """The values as text of the same length, MISSING where missing; a whole number is the same as integer or float."""
     codes, found = values.factorize()

@@ -157,7 +157,16 @@ def test_an_older_month_that_is_right_says_nothing_of_a_newer_one() -> None:
 
 def test_an_older_month_at_fault_does_not_hide_the_newer_one() -> None:
     ledger = fold(Ledger(), [alert(), alert(at=START + REPEAT, month="2025-01")], POLICY, START)
-    assert ledger.open[alert().key].alert.month == "2026-10"
+    assert ledger.open[alert().key].alert == alert()
+
+
+def test_a_newer_month_at_fault_is_told_at_once() -> None:
+    hour = START + timedelta(hours=1)
+    ledger = fold(Ledger(), [alert()], POLICY, START)
+    ledger = sent(ledger, "json", ledger.queues["json"][0])
+    assert queue(fold(ledger, [alert(at=hour)], POLICY, hour)) == []
+    (message,) = fold(ledger, [alert(at=hour, month="2026-11")], POLICY, hour).queues["json"]
+    assert (message.alert.month, message.count) == ("2026-11", 2)
 
 
 def test_what_becomes_worse_is_told_at_once_and_what_becomes_better_is_not() -> None:

@@ -9,7 +9,7 @@ from crm_assets_tests.alerts.samples import START
 
 PAGES = Pages("http://dagster:3000/")
 HIGH = CheckResult(
-    "drift_report", "not_high", False, False, False, "drift is HIGH", {"level": "HIGH", "psi": 0.31234, "months": 1}
+    "drift_report", "no_drift", False, False, False, "drift is HIGH", {"level": "HIGH", "psi": 0.31234, "months": 1}
 )
 RUN = FinishedRun("abc", "monthly", True, START, ("2026-10",), made={"scores": frozenset({"2026-10"})})
 FAILED = replace(RUN, succeeded=False)
@@ -36,10 +36,10 @@ def test_a_failed_check_of_a_green_run() -> None:
     report = {("drift_report", "2026-10"): "/lake/drift_report/2026-10.html"}
     (found,) = alerts(replace(RUN, checks=(HIGH,), reports=report))
     assert (found.kind, found.severity, found.month) == (Kind.FAILED_CHECK, Severity.WARNING, "2026-10")
-    assert found.what == "Check not_high of drift_report failed"
+    assert found.what == "Check no_drift of drift_report failed"
     assert found.how_bad == "drift is HIGH\nlevel HIGH, psi 0.3123"
     assert found.links == (
-        Link("Dagster", "http://dagster:3000/assets/drift_report?view=checks&checkDetail=not_high"),
+        Link("Dagster", "http://dagster:3000/assets/drift_report?view=checks&checkDetail=no_drift"),
         Link("Run", "http://dagster:3000/runs/abc"),
         Link("Report", "/lake/drift_report/2026-10.html"),
     )
@@ -48,7 +48,7 @@ def test_a_failed_check_of_a_green_run() -> None:
 def test_a_check_that_passes_clears_it() -> None:
     run = replace(RUN, checks=(replace(HIGH, passed=True),))
     assert alerts(run) == []
-    assert "check drift_report:not_high" in cleared(run)
+    assert "check drift_report:no_drift" in cleared(run)
 
 
 def test_a_blocking_check_is_told_once_and_not_also_as_a_failed_run() -> None:
@@ -63,15 +63,37 @@ def test_a_blocking_check_is_told_once_and_not_also_as_a_failed_run() -> None:
 def test_a_step_that_raised() -> None:
     error = "LakeError: no room\n\n" + "\n".join(f"line {number}" for number in range(20))
     run = replace(FAILED, months=("2026-09", "2026-10"), made={"scores": frozenset({"2026-09"})})
-    (found,) = alerts(replace(run, faults=(Fault("scores", error, "scores"), Fault("other", "x"))))
+    (found, other) = alerts(
+        replace(run, faults=(Fault("scores", error, "scores"), Fault("other", "x"), Fault("o", "")))
+    )
     assert (found.kind, found.severity, found.month) == (Kind.FAILED_RUN, Severity.ERROR, "2026-10")
     assert found.what == "scores could not be made"
     assert found.where == "scores, job monthly"
     assert found.how_bad.startswith("LakeError: no room\nline 0\n")
-    assert found.how_bad.endswith("...\nand 1 more steps failed")
+    assert found.how_bad.endswith("...")
+    assert (other.what, other.how_bad) == ("Job monthly failed", "x\nand 1 more steps failed")
     assert "line 10" not in found.how_bad
     assert found.key in cleared(replace(RUN, job="backfill", months=("2026-08", "2026-10")))
     assert found.key not in cleared(replace(FAILED, made={}))
+
+
+def test_every_asset_that_failed_is_told_and_cleared_by_itself() -> None:
+    run = replace(FAILED, faults=(Fault("scores", "x", "scores"), Fault("drift_report", "y", "drift_report")), made={})
+    assert [found.what for found in alerts(run)] == ["scores could not be made", "drift_report could not be made"]
+    assert alerts(run)[1].key not in cleared(RUN)
+
+
+def test_a_check_of_a_range_is_told_of_the_month_at_fault() -> None:
+    check = replace(HIGH, figures={"month_at_fault": "2026-03"})
+    (found,) = alerts(replace(RUN, months=("2026-01", "2026-10"), checks=(check,)))
+    assert found.month == "2026-03"
+    assert "at fault" not in found.how_bad
+
+
+def test_a_run_that_a_person_ended_is_not_told_but_its_checks_are() -> None:
+    run = replace(FAILED, canceled=True)
+    assert alerts(run) == []
+    assert [found.kind for found in alerts(replace(run, checks=(HIGH,)))] == [Kind.FAILED_CHECK]
 
 
 def test_a_run_that_failed_outside_of_any_step() -> None:
@@ -83,9 +105,9 @@ def test_a_run_that_failed_outside_of_any_step() -> None:
 
 
 def test_a_check_that_raised_is_cleared_when_it_passes() -> None:
-    fault = Fault("drift_report_not_high", "KeyError: level", check=("drift_report", "not_high"))
+    fault = Fault("drift_report_no_drift", "KeyError: level", check=("drift_report", "no_drift"))
     (found,) = alerts(replace(FAILED, faults=(fault,)))
-    assert found.what == "Check not_high of drift_report could not be evaluated"
+    assert found.what == "Check no_drift of drift_report could not be evaluated"
     assert found.key in cleared(replace(RUN, checks=(replace(HIGH, passed=True),)))
 
 

@@ -9,13 +9,13 @@ from crm_assets.alerts.rendering import Format, duration, letter
 from crm_assets_tests.alerts.samples import START, alert
 
 TEXT = """\
-Check not_high of drift_report failed.
+Check no_drift of drift_report failed.
 
 Where: drift_report, month 2026-10, data set crm
 How bad: warning. drift of 2026-10 is HIGH
 prediction psi 0.31
 Since: 2026-11-05 04:30 UTC, seen 3 times, the last time 2026-11-05 06:30 UTC
-Dagster: http://localhost:3000/assets/drift_report?view=checks&checkDetail=not_high
+Dagster: http://localhost:3000/assets/drift_report?view=checks&checkDetail=no_drift
 Report: /lake/crm/drift_report/2026-10.html"""
 LATER = alert(at=START + timedelta(hours=2))
 MESSAGE = Message(LATER, START, 3)
@@ -23,14 +23,14 @@ MESSAGE = Message(LATER, START, 3)
 
 def test_text() -> None:
     told = letter(MESSAGE, "crm", "text")
-    assert told.title == "[crm_assets crm] warning: Check not_high of drift_report failed (2026-10)"
+    assert told.title == "[crm_assets crm] warning: Check no_drift of drift_report failed (2026-10)"
     assert told.body == TEXT
 
 
 def test_recovery() -> None:
     told = letter(Message(LATER, START, 1, START + timedelta(hours=27, minutes=5)), "crm", "text")
-    assert told.title == "[crm_assets crm] recovered: Check not_high of drift_report failed (2026-10)"
-    assert told.body.startswith("Recovered: Check not_high of drift_report failed.\n")
+    assert told.title == "[crm_assets crm] recovered: Check no_drift of drift_report failed (2026-10)"
+    assert told.body.startswith("Recovered: Check no_drift of drift_report failed.\n")
     assert "\nWas: warning. drift of 2026-10 is HIGH\n" in told.body
     assert "\nSince: 2026-11-05 04:30 UTC\n" in told.body
     assert "\nRecovered: 2026-11-06 07:35 UTC, after 1 day 3 hours\n" in told.body
@@ -46,13 +46,13 @@ def test_what_happened_once_has_a_time_and_no_beginning() -> None:
 def test_html_is_escaped_and_links_what_can_be_opened() -> None:
     body = letter(Message(alert(how_bad="<b>5 & 6</b>\nrows"), START, 1), "crm", "html").body
     assert "&lt;b&gt;5 &amp; 6&lt;/b&gt;<br>rows" in body
-    assert 'href="http://localhost:3000/assets/drift_report?view=checks&amp;checkDetail=not_high"' in body
+    assert 'href="http://localhost:3000/assets/drift_report?view=checks&amp;checkDetail=no_drift"' in body
     assert "Report: /lake/crm/drift_report/2026-10.html" in body
 
 
 def test_markdown_links_what_can_be_opened() -> None:
     body = letter(MESSAGE, "crm", "markdown").body
-    assert body.startswith("**Check not_high of drift_report failed.**")
+    assert body.startswith("**Check no_drift of drift_report failed.**")
     assert "[Dagster](http://localhost:3000/" in body
     assert "Report: `/lake/crm/drift_report/2026-10.html`" in body
 

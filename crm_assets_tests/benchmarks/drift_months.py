@@ -5,10 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import polars as pl
 
 from crm_assets.calendar import Month, month_range
@@ -32,6 +31,7 @@ from crm_assets.monitoring.reference_rows import (
 )
 from crm_assets.settings import Settings
 from crm_assets.sources import open_source
+from crm_assets_tests.benchmarks.champions import Held, champion_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from crm_assets.modelling.backtest import RollingOrigin
 
 SEED = 7
-REPLACED = 0.25
-"""Chance of a month that its model takes the champion's place: as often as in the demo."""
 
 
 def _settings(**values: Any) -> Settings:
@@ -75,17 +73,16 @@ class Compared:
 
 
 class MonitoredCrm:
-    """The history of one CRM with champions that are replaced now and then, and their references.
+    """The history of one CRM with its champions, by the cold-start ladder and the promotion gate, and their references.
 
     Args:
         url: of the source.
-        seed: of the months in which the champion is replaced.
     """
 
-    def __init__(self, url: str, seed: int) -> None:
+    def __init__(self, url: str) -> None:
         self.made = rebuilt_months(url)
         self._champions: dict[Month, Champion] = {}
-        self._random = np.random.default_rng([seed, 5])
+        self._held: dict[Month, Held] = {}
         matured = [matured_outcomes(a, b) for a, b in itertools.pairwise(self.made.values())]
         self._history = history_of(list(self.made.values()), matured)
         self.tables = MonthTables(lambda m: self.made[m].features, lambda m: self.made[m].snapshots, list(self.made))
@@ -102,10 +99,11 @@ class MonitoredCrm:
         champion: Champion | None = None
         reference: pd.DataFrame | None = None
         for month in self.made:
-            if self._origin.too_little(month):
+            held = champion_of(month, self._held.get(month.previous), self._origin, _settings())
+            if held is None:
                 continue
-            if champion is None or self._random.random() < REPLACED:
-                champion = self._champion(month)
+            self._held[month] = held
+            champion = self._known_as(held, champion)
             reference, _ = reference_as_of(month, champion, self.tables, reference)
             self._champions[month] = champion
             rows, failed = self.rows(month, champion, self.made[month]), self.failed(month, self.made[month])
@@ -115,7 +113,7 @@ class MonitoredCrm:
     def failed(self, month: Month, made: Rebuilt) -> dict[str, bool]:
         """Checks of performance that fail for last month's scores once `month` has these tables -> whether badly."""
         before, champion = month.previous, self._champions.get(month.previous)
-        if champion is None or not self._informed(before):
+        if champion is None or not self._held[before].is_model or not self._informed(before):
             return {}
         book = self.made[before].features
         scores = book.select("opportunity_id", "snapshot_month", "regional_office", "product", "list_price").to_pandas()
@@ -140,6 +138,23 @@ class MonitoredCrm:
         """How far the backtest of the preferred candidate as of `month` was off."""
         tested = [m for m in self._origin.test_months(month)[-_settings().backtest_months :] if self._informed(m)]
         return TrackRecord.learnt(self._origin.pooled(tested), SEED)
+
+    def _known_as(self, held: Held, before: Champion | None) -> Champion:
+        """The champion as monitoring knows it."""
+        if before is not None and before.version == str(held.since):
+            return before
+        return (
+            self._champion(held.since)
+            if held.is_model
+            else Champion(str(held.since), held.since, held.model.predict, partial(self._rates, held))
+        )
+
+    def _rates(self, held: Held, months: Any) -> pl.DataFrame:
+        """What a table of win rates says of earlier months; it has nothing to remember single rows by."""
+        rows = self._origin.training_rows(held.since)
+        wanted = rows[rows["snapshot_month"].isin([str(m) for m in months])]
+        keys = wanted[["snapshot_month", "opportunity_id"]]
+        return pl.from_pandas(keys.assign(probability=held.model.predict(wanted)))
 
     def _champion(self, month: Month) -> Champion:
         origin = self._origin

@@ -98,7 +98,7 @@ def drifted(crm: MonitoredCrm, compared: Compared, kind: str, seed: int) -> Comp
 
 def examined(seed: int) -> dict[str, Any]:
     """One CRM: every month as it is, and one month with each thing wrong."""
-    crm = MonitoredCrm(SimulationConfig(seed=seed).url(), seed)
+    crm = MonitoredCrm(SimulationConfig(seed=seed).url())
     quiet = [judged(compared) for compared in crm.months]
     possible = [compared for compared in crm.months if compared.month in HIT]
     hit = possible[seed % len(possible)]

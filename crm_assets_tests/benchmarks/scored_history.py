@@ -10,19 +10,14 @@ from crm_assets.backtesting import history_in_memory
 from crm_assets.calendar import Month, month_range
 from crm_assets.code_version import code_version
 from crm_assets.defs.training import TRAINING_CODE, training_over
-from crm_assets.modelling.cold_start import best_rung
-from crm_assets.modelling.promotion import GateLimits, champion_predictions, decide
 from crm_assets.settings import Settings
 from crm_assets.simulator import SimulationConfig
+from crm_assets_tests.benchmarks.champions import Held, champion_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from crm_assets.modelling.backtest import RollingOrigin
-    from crm_assets.modelling.candidate import ProbabilityModel
-
-RESAMPLES = 100
-"""Of the promotion gate: fewer than the platform's, for speed."""
 
 
 @dataclass(frozen=True)
@@ -86,29 +81,13 @@ def _scores(origin: RollingOrigin, settings: Settings) -> pd.DataFrame:
     import pandas as pd
 
     rows, parts = origin.history.rows, []
-    champion: ProbabilityModel | None = None
-    since, is_model = _months(origin)[0], False
-    limits = GateLimits(
-        margin=settings.promotion_margin,
-        calibration=settings.calibration_limit,
-        months=settings.backtest_months,
-        seed=settings.seed,
-        resamples=RESAMPLES,
-    )
+    champion: Held | None = None
     for month in _months(origin):
-        if origin.too_little(month) is None:
-            model = origin.fitted(origin.chosen(month), month)
-            unseen, challenger = None, origin.report(month, settings.backtest_months).predictions
-            if champion is not None and is_model:
-                unseen = champion_predictions(champion, rows, since, month)
-                challenger = origin.pooled(origin.test_months(month, since))
-            if decide(unseen, challenger, trained_on="", current="", segments=rows, limits=limits).promoted:
-                champion, since, is_model = model, month, True
-        if not is_model and (rung := best_rung(origin.training_rows(month), month.next.quarter_position)) is not None:
-            champion, since = rung, month
+        champion = champion_of(month, champion, origin, settings)
         if champion is None:
             continue
         book = rows[rows["snapshot_month"] == str(month)].reset_index(drop=True)
         kept = ["opportunity_id", "snapshot_month", "regional_office", "product", "list_price", "outcome"]
-        parts.append(book[kept].assign(probability=champion.predict(book), model_version=str(since), model=is_model))
+        found = book[kept].assign(probability=champion.model.predict(book), model_version=str(champion.since))
+        parts.append(found.assign(model=champion.is_model))
     return pd.concat(parts, ignore_index=True)

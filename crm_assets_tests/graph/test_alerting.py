@@ -148,6 +148,18 @@ def test_a_run_of_the_command_line_that_fails_and_is_mended(
     assert any("info: Model version" in title for title in titles), titles
 
 
+def test_a_run_whose_process_died_is_told(told: Settings, sensor: Sensor, sinks: Sinks) -> None:
+    job = build_definitions(told).resolve_job_def("monthly")
+    run = sensor.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    sensor.instance.report_run_failed(run, "its process is gone")
+    sensor.tick()
+    (post,) = [post for post in sinks.posts if "Job monthly failed" in post["title"]]
+    assert "its process is gone" in post["message"]
+    sinks.posts.clear()
+    sensor.tick()
+    assert not sinks.posts
+
+
 def test_a_blocking_check_that_stops_a_run_is_told_once(told: Settings, sensor: Sensor, sinks: Sinks) -> None:
     sensor.tick()
     strict = told.model_copy(update={"quarantine_limit": -1.0})

@@ -31,7 +31,7 @@ from crm_assets_tests.integration.alert_sinks import Sinks
 from crm_assets_tests.integration.alert_sinks import sinks as sinks  # noqa: PLC0414 - a fixture
 
 LAST = Month(2017, 12)
-DRIFTED = f"{SOURCE}&drift=region_mix@2017-12:0.6:West"
+DRIFTED = f"{SOURCE}&drift=region_mix@2017-12:0.6:West&drift=price@2017-12:0.5"
 
 
 class Deployment:
@@ -135,7 +135,25 @@ def test_drift_is_followed_by_one_retrain_the_gates_decision_and_an_alert(
         patch.setattr(retraining, "_evidence", lambda *_: "landed anew")
         assert "one was asked for on" in str(fresh.tick())
         at_time(patch, asked + timedelta(days=told.retrain_cooldown_days))
-        assert isinstance(fresh.tick(), dg.RunRequest)
+        again = fresh.tick()
+    assert isinstance(again, dg.RunRequest)
+
+    # A gate that asks for nothing shows what follows a promotion.
+    lenient = told.model_copy(update={"promotion_margin": -1.0, "calibration_limit": 1.0})
+    promoting = Deployment(lenient, instance, DRIFTED)
+    assert promoting.launch(again).success
+    promoted = promoting.notes("win_model")
+    verdicts = pl.read_parquet(promoting.platform.lake.table_path("promotion_checks", LAST))
+    assert promoted["promoted"], verdicts.filter(pl.col("verdict") == "failed").to_dicts()
+    assert promoting.notes("scores")["model_version"] == promoted["model_version"]
+    champion = promoting.platform.registry.champion()
+    assert champion is not None
+    assert champion.version == promoted["model_version"]
+    sinks.posts.clear()
+    alerts.tick()
+    titles = [post["title"] for post in sinks.posts]
+    assert any(f"Model version {promoted['model_version']} " in t and t.endswith("became champion") for t in titles)
+    assert "the model of 2017-12 is champion already" in str(promoting.tick())
 
 
 def test_a_retrain_tunes_every_candidate_and_shares_all_else(settings: Settings) -> None:

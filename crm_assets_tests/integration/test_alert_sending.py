@@ -48,7 +48,7 @@ def test_both_get_the_message(sinks: Sinks, ledger: Ledger) -> None:
     left, taken, failed = tried(ledger, sinks)
     assert (left.waiting, taken, failed) == (0, 2, {})
     (mail,), (post,) = sinks.mails, sinks.posts
-    assert mail["Subject"] == "[crm_assets crm] warning: Check not_high of drift_report failed (2026-10)"
+    assert mail["Subject"] == "[crm_assets crm] warning: Check no_drift of drift_report failed (2026-10)"
     assert mail["To"].addresses[0].addr_spec == "people@example.com"
     page = mail.get_body(("html",))
     assert page is not None
@@ -183,4 +183,4 @@ def test_a_recovery_ends_the_incident_of_its_alert(
     assert (raised["event_action"], ended["event_action"]) == ("trigger", "resolve")
     assert raised["dedup_key"] == ended["dedup_key"]
     assert raised["payload"]["severity"] == "warning"
-    assert "Check not_high of drift_report failed" in raised["payload"]["summary"]
+    assert "Check no_drift of drift_report failed" in raised["payload"]["summary"]

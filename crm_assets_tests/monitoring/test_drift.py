@@ -220,8 +220,10 @@ def test_three_rows_are_not_compared(part: str) -> None:
 
 def test_too_few_closings_are_said_and_the_rest_is_compared() -> None:
     found = report(month_rows(closings=3))
-    assert (found.status, found.level) == (STATUS_COMPARED, "NONE")
-    assert row_of(found, "all closings", CLOSINGS)["reason"] == "3 deals closed in the month, 30 are needed"
+    why = "3 deals closed in the month, 30 are needed"
+    assert (found.status, found.level) == (STATUS_COMPARED, "LOW")
+    assert row_of(found, "all closings", CLOSINGS)["reason"] == why
+    assert found.why == (f"the share won was not compared: {why}",)
 
 
 def test_a_book_of_ages_the_reference_lacks_has_no_level_that_looks_fine() -> None:
@@ -241,7 +243,23 @@ def test_an_all_null_column_is_said_and_never_fine(side: str) -> None:
         before["product"] = None
     found = report(rows, before)
     assert row_of(found, "product")["reason"] == f"all values of the {side} are missing"
-    assert found.level != "NONE"
+    assert found.level in {None, "MEDIUM", "HIGH"}
+
+
+@pytest.mark.parametrize(("part", "name"), [(INTAKE, "product"), (INTAKE, "list_price"), (BOOK, "cohort_size")])
+def test_a_column_that_is_empty_on_both_sides_is_not_compared(part: str, name: str) -> None:
+    before = REFERENCE.copy()
+    before[name] = None
+    found = report(changed(month_rows(), part, **{name: lambda d: None}), before)
+    assert (found.status, found.level) == (NOT_COMPARED, None)
+    assert found.reason is not None
+    assert f"{name} ({part}): " in found.reason
+
+
+@pytest.mark.parametrize("wrong", ["yes", 7, None])
+def test_closings_that_are_neither_won_nor_lost_are_refused(wrong: object) -> None:
+    with pytest.raises(MonitoringError, match="won"):
+        report(changed(month_rows(), CLOSINGS, won=lambda d: wrong))
 
 
 def test_an_empty_number_of_the_book_is_high() -> None:
