@@ -112,7 +112,7 @@ def verify_card(settings: Settings, month: Month | None = None) -> CheckedCard:
     if manifest is None:
         again = command_line(settings, "run", "--months", chosen)
         raise LakeError(f"{lake.location(model_card.name, chosen)}: run {again}")
-    recorded = Settings.model_validate({**settings.model_dump(mode="json"), **manifest.settings})
+    recorded = settings.as_recorded(manifest.settings)
     try:
         with tempfile.TemporaryDirectory(prefix="crm-assets-card-") as folder:
             beside = found.beside(Path(folder)).as_found()

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from crm_assets.alerts.sending import open_targets
+from crm_assets.dagster_home import check_storage, dagster_home, environment_of, kept_because
 from crm_assets.errors import CrmAssetsError
-from crm_assets.run import dagster_home
 from crm_assets.settings import Settings, load_settings
 from crm_assets.sources import Evidence, open_source
 
@@ -21,14 +21,18 @@ def main() -> None:
         # A wrong URL shows now, and not when there is something to tell.
         open_targets(settings)
         months = _months(settings)
-        home = str(dagster_home(settings))
+        check_storage(settings)
+        dagster_home(settings)
+        kept = kept_because(settings)
     except CrmAssetsError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201 - a command's message
         sys.exit(error.exit_code)
+    if kept:
+        print(kept, file=sys.stderr)  # noqa: T201 - a command's message
     # Beside the interpreter in a virtual environment that is not activated, else on the path.
     dagster = shutil.which("dagster", path=Path(sys.executable).parent) or "dagster"
     arguments = [dagster, "dev", "--module-name", "crm_assets.definitions", *sys.argv[1:]]
-    os.execvpe(dagster, arguments, {**os.environ, **months, "DAGSTER_HOME": home})
+    os.execvpe(dagster, arguments, {**os.environ, **months, **environment_of(settings)})
 
 
 def _months(settings: Settings) -> dict[str, str]:

@@ -45,6 +45,10 @@ class RegistryError(CrmAssetsError):
     exit_code = 6
 
 
+class RunStorageError(CrmAssetsError):
+    """The database of Dagster's runs and events cannot be used."""
+
+
 class LeakageError(CrmAssetsError):
     """Features, a model or a stored month know or hold what they should not."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+from crm_assets import profiles
 from crm_assets.calendar import Month
 from crm_assets.contracts import CRM_TABLES, OPPORTUNITY_HISTORY, SALES_PIPELINE, Column, Known, Table
 from crm_assets.defs.assets import ASSETS
@@ -17,6 +18,7 @@ from crm_assets.features.feature import UNKNOWN_WHILE_OPEN
 from crm_assets.features.registry import AS_OF, FEATURE_TABLE, FEATURES, SMOOTHING, WIN_MODEL_FEATURES
 from crm_assets.modelling.hazard_candidate import CURE_HAZARD, HAZARD_FEATURES
 from crm_assets.modelling.movement import PLAYERS
+from crm_assets.profiles import PROFILES
 from crm_assets.settings import PREFIX, TESTS_ONLY, Settings
 
 _MADE = "<!-- Made from the code by `make docs`; edit the definitions, not this page. -->"
@@ -54,6 +56,22 @@ _OTHER_VARIABLES = {
     "KAGGLE_KEY": "Its key.",
     "TMPDIR": "Folder of temporary files: downloads from S3, tables while they are written, what DuckDB spills.",
 }
+
+_PROFILES_TOLD = (
+    "A profile is a small file of settings for one kind of deployment; the environment and `.env` win over it. "
+    f"`staging` and `production` set `{PREFIX}REQUIRE_SERVICES`: nothing starts before `{PREFIX}SOURCE_URL`, a lake "
+    f"on S3, an MLflow server, `{PREFIX}DAGSTER_POSTGRES_URL` and, where there are alerts, `{PREFIX}DAGSTER_URL` are "
+    "named, and one message names all that are missing. Secrets have no default and stand in no profile; they come "
+    "from the environment, or on one person's machine from `.env`."
+)
+_HOME_TOLD = (
+    f"`crm-assets run` and `make dev` write `dagster.yaml` into Dagster's home (`{PREFIX}HOME`, or `DAGSTER_HOME`), "
+    "and so does `python -m crm_assets.dagster_home`, which prints the folder: the queue with its limit, pools in "
+    "which one run goes on at a time, run monitoring, how long ticks are kept, and PostgreSQL where "
+    f"`{PREFIX}DAGSTER_POSTGRES_URL` is set, whose value is never written. The file follows the settings until "
+    "somebody edits it; then it stays as it is, and `crm-assets doctor` says when it is out of date. Two data sets "
+    "need a database each, for they share asset names."
+)
 
 
 @dataclass(frozen=True)
@@ -136,14 +154,23 @@ def configuration_page() -> str:
         "# Configuration",
         _MADE,
         "Settings come from the environment, and where it says nothing from a file `.env` in the working directory "
-        f"with a line per setting, such as `{PREFIX}LAKE_URL=s3://bucket/prefix`. A `{PREFIX}` variable that is no "
-        "setting is refused, with the name that may have been meant. `crm-assets doctor` shows what is in force and "
-        "whether source, lake and model registry can be reached.",
+        f"with a line per setting, such as `{PREFIX}LAKE_URL=s3://bucket/prefix`, or else from the "
+        f"[profile](#profiles). A `{PREFIX}` variable that is no setting is refused, with the name that may have been "
+        "meant. `crm-assets doctor` shows what is in force and where each value comes from, and whether source, "
+        "lake, model registry and Dagster's storage can be reached.",
         "## Settings",
         _grid(list(Settings.model_fields.items()), cells),
         "Changing a setting that shapes an asset's content makes its months out of date, and the next run makes them "
         "again; see [the graph](graph.md#what-is-up-to-date).",
         f"`{tests_only}` is read by the tests alone: the folder of one real export, for the tests that need it.",
+        "## Profiles",
+        _PROFILES_TOLD,
+        *(f"`{name}`:\n\n```yaml\n{_shipped(name)}```" for name in PROFILES),
+        f"`{PREFIX}PROFILE` may also be the path of a YAML file of your own: settings under the names above in small "
+        f"letters, without `{PREFIX}`, one a line, such as `lake_url: s3://bucket/prefix`. An unknown name, a wrong "
+        "type, a name twice and a secret are refused, with file and line.",
+        "## Dagster's home",
+        _HOME_TOLD,
         "## S3",
         "For sources and lakes at `s3://bucket/prefix`. These and the variables below are read from the environment, "
         "not from `.env`.",
@@ -226,7 +253,8 @@ def _read(needs: Needs) -> str:
 
 
 def _default(value: object) -> str:
-    return "" if value in {None, ""} else f"`{value}`"
+    shown = str(value).lower() if isinstance(value, bool) else value
+    return "" if value in {None, ""} else f"`{shown}`"
 
 
 def _allowed(setting: Any) -> str:
@@ -241,6 +269,10 @@ def _allowed(setting: Any) -> str:
         for name, text in bounds.items()
         if hasattr(bound, name)
     )
+
+
+def _shipped(profile: str) -> str:
+    return (Path(profiles.__file__).parent / f"{profile}.yaml").read_text(encoding="utf-8")
 
 
 def _variables(variables: Mapping[str, str]) -> str:

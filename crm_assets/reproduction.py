@@ -113,7 +113,7 @@ def _reproduced(settings: Settings, lake: Lake, beside: Lake, asset: MonthlyAsse
     shown = f"{manifest.rows:,} rows, SHA-256 {manifest.sha256[:12]}"
     if asset.source_fingerprint or asset.probes_source:
         return Reproduced(asset.name, Outcome.INTACT, shown)
-    recorded = Settings.model_validate({**settings.model_dump(mode="json"), **manifest.settings})
+    recorded = settings.as_recorded(manifest.settings)
     platform = _Beside(recorded, beside)
     try:
         made = asset.make(Inputs(asset, platform, month), month)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import sys
 import uuid
@@ -16,6 +15,7 @@ import dagster as dg
 
 from crm_assets.calendar import Month, month_range
 from crm_assets.contracts import CRM_TABLES
+from crm_assets.dagster_home import dagster_home, kept_because, open_instance
 from crm_assets.defs.assets import ASSETS
 from crm_assets.defs.checks import contract_fault
 from crm_assets.defs.composition import build_definitions
@@ -23,7 +23,7 @@ from crm_assets.defs.jobs import BACKFILL
 from crm_assets.defs.platform import Platform
 from crm_assets.defs.provenance import stale_months
 from crm_assets.defs.training import candidates_of
-from crm_assets.errors import CrmAssetsError, LakeError, QualityError, SettingsError, SourceError
+from crm_assets.errors import CrmAssetsError, LakeError, QualityError, SourceError
 from crm_assets.settings import Settings
 from crm_assets.stored import command_line
 
@@ -32,12 +32,6 @@ if TYPE_CHECKING:
 
 _FAULTS = 5
 _RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
-_DAGSTER_YAML = """\
-telemetry:
-  enabled: false
-nux:
-  enabled: false
-"""
 
 
 @dataclass(frozen=True)
@@ -137,27 +131,14 @@ def _with_partitions(settings: Settings, platform: Platform, months: list[Month]
     return settings.model_copy(update={"first_month": first, "last_month": last})
 
 
-def dagster_home(settings: Settings) -> Path:
-    """`DAGSTER_HOME`, or the settings' folder, made with Dagster's configuration in it unless it is there."""
-    given = os.environ.get("DAGSTER_HOME")
-    home = Path(given) if given else settings.dagster_home
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        variable = "DAGSTER_HOME" if given else "CRM_HOME"
-        raise SettingsError(f"the folder {home} cannot be made ({error.strerror}): correct {variable}") from None
-    configuration = home / "dagster.yaml"
-    if not configuration.exists():
-        configuration.write_text(_DAGSTER_YAML)
-    return home
-
-
 def _execute(platform: Platform, settings: Settings, months: list[Month], *, show_progress: bool) -> None:
     job = build_definitions(settings, platform).resolve_job_def(BACKFILL.name)
-    home = dagster_home(settings)
+    kept = kept_because(settings)
+    if kept and show_progress:
+        _tell(kept)
     with (
-        _event_log_without_fsync(home),
-        dg.DagsterInstance.from_config(str(home)) as instance,
+        _event_log_without_fsync(dagster_home(settings)),
+        open_instance(settings) as instance,
         _progress(platform, len(months), show=show_progress),
     ):
         run_id = str(uuid.uuid4())

@@ -1,10 +1,11 @@
-"""Every setting, validated, from the environment or a `.env` file; nothing here touches the lake or a server."""
+"""Every setting, validated, from the environment, a `.env` file or a profile; nothing here touches a lake or server."""
 
 from __future__ import annotations
 
 import difflib
 import os
 import re
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -24,19 +25,25 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from crm_assets.calendar import Month
 from crm_assets.errors import SettingsError
+from crm_assets.profiles import PROFILES, Profile, read_profile
 
 PREFIX = "CRM_"
 TESTS_ONLY = frozenset({"CRM_REAL_DATA"})
 """Variables with the prefix that the tests read and the platform does not."""
 
-SECRETS = frozenset({"CRM_ALERT_URLS"})
-"""Settings whose value no message shows."""
+SECRETS = frozenset({"CRM_ALERT_URLS", "CRM_DAGSTER_POSTGRES_URL"})
+"""Settings whose value no message shows, and that no profile may hold."""
+
+ENVIRONMENT, ENV_FILE, DEFAULT, COMMAND_LINE = "environment", ".env", "default", "command line"
+"""Where the value of a setting comes from; a profile is the other place."""
 
 _ALERT_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 
 CANDIDATE_NAMES = ("blend", "cure_hazard", "lightgbm", "catboost", "random_forest", "logistic")
 """The candidate models, whose definitions are not imported here; they are in `modelling.candidates`."""
 
+_LOCAL_DAGSTER = "http://localhost:3000"
+_POSTGRES_SCHEME = "postgresql+psycopg2"
 _CANDIDATES = f"{PREFIX}CANDIDATES"
 _NAME_CANDIDATES = f"name one or more of {', '.join(CANDIDATE_NAMES)}, with commas in between"
 _NOT_OF_TYPE = {
@@ -79,6 +86,16 @@ class Settings(BaseSettings):
         arbitrary_types_allowed=True,
     )
 
+    profile: str = Field(
+        PROFILES[0],
+        description=f"Settings for one kind of deployment: {', '.join(f'`{name}`' for name in PROFILES)}, or the path "
+        "of a YAML file. The environment and `.env` win over it.",
+    )
+    require_services: bool = Field(
+        False,
+        description="Whether nothing may be local: without a source, a lake on S3, an MLflow server and PostgreSQL for "
+        "Dagster nothing starts.",
+    )
     source_url: str = Field(
         "simulator:",
         description="Source of raw tables: `simulator:`, a folder, `s3://bucket/prefix` or `kaggle:OWNER/DATASET`.",
@@ -218,8 +235,18 @@ class Settings(BaseSettings):
     alert_repeat_hours: float = Field(
         24, gt=0, description="Hours before an alert that is seen again is sent again, unless it has become worse."
     )
-    dagster_url: str = Field(
-        "http://localhost:3000", description="Address of Dagster's web server, for the links in alerts."
+    dagster_url: str = Field(_LOCAL_DAGSTER, description="Address of Dagster's web server, for the links in alerts.")
+    dagster_postgres_url: SecretStr | None = Field(
+        None,
+        description="PostgreSQL database of Dagster's runs and events, "
+        "`postgresql+psycopg2://user:password@host/name`; SQLite files in Dagster's home by default. It holds a secret "
+        "and is never shown.",
+    )
+    dagster_runs_at_once: int = Field(2, ge=1, description="Runs that Dagster's queue lets go on at once.")
+    dagster_run_hours: float = Field(
+        6,
+        gt=0,
+        description="Hours after which Dagster's daemon takes a run for dead and ends it.",
     )
 
     @field_validator("source_url", "lake_url", "mlflow_tracking_uri", "dagster_url")
@@ -249,6 +276,26 @@ class Settings(BaseSettings):
             raise ValueError("write it as http://host:port")
         return url
 
+    @field_validator("dagster_postgres_url")
+    @classmethod
+    def _database_address(cls, secret: SecretStr | None) -> SecretStr | None:
+        url = secret.get_secret_value().strip() if secret else ""
+        if not url:
+            return None
+        try:
+            parts = urlsplit(url)
+            whole = bool(parts.hostname or "host=" in parts.query) and bool(parts.path.strip("/"))
+            # A port that is no number is an error of its own.
+            whole = whole and parts.port != 0
+        except ValueError:
+            whole, parts = False, urlsplit("")
+        if parts.scheme != _POSTGRES_SCHEME or not whole:
+            raise ValueError(
+                f"write it as {_POSTGRES_SCHEME}://user:password@host:5432/database, special characters in the "
+                "password percent-encoded (%40 for @)"
+            )
+        return SecretStr(url)
+
     @field_validator("alert_urls")
     @classmethod
     def _of_known_form(cls, urls: SecretStr | None) -> SecretStr | None:
@@ -275,6 +322,45 @@ class Settings(BaseSettings):
         if self.first_month and self.last_month and self.last_month < self.first_month:
             raise ValueError(f"CRM_LAST_MONTH {self.last_month} is before CRM_FIRST_MONTH {self.first_month}")
         return self
+
+    @model_validator(mode="after")
+    def _services_named(self) -> Self:
+        if not self.require_services:
+            return self
+        wanted = {
+            "source_url": ("name the source", "source_url" in self.model_fields_set),
+            "lake_url": ("write s3://bucket/prefix", self.lake_url.startswith("s3://")),
+            "mlflow_tracking_uri": (
+                "write the http(s):// URL of an MLflow server",
+                self.mlflow_tracking_uri.startswith(("http://", "https://")),
+            ),
+            "dagster_postgres_url": (
+                f"write {_POSTGRES_SCHEME}://user:password@host/database",
+                self.dagster_postgres_url is not None,
+            ),
+            "dagster_url": (
+                "write the address that the links in alerts should have",
+                not self.alert_targets or "dagster_url" in self.model_fields_set,
+            ),
+        }
+        lacking = [
+            f"{PREFIX}{name.upper()} is {getattr(self, name)!r}, {remedy}"
+            if name in self.model_fields_set
+            else f"{PREFIX}{name.upper()} is not set, {remedy}"
+            for name, (remedy, given) in wanted.items()
+            if not given
+        ]
+        if lacking:
+            raise ValueError(
+                f"nothing may be local with profile {self.profile} ({PREFIX}REQUIRE_SERVICES): {'; '.join(lacking)}"
+            )
+        return self
+
+    def as_recorded(self, values: Mapping[str, object]) -> Settings:
+        """These settings with others in their place, as a manifest recorded them. Raises Pydantic's ValidationError."""
+        # What is dumped of a secret is asterisks.
+        secrets = {name: getattr(self, name) for name in _SECRET_FIELDS}
+        return Settings.model_validate({**self.model_dump(mode="json"), **secrets, **values})
 
     @property
     def understood(self) -> frozenset[str]:
@@ -317,6 +403,11 @@ class Settings(BaseSettings):
         return self.mlflow_tracking_uri or f"sqlite:///{self.home.absolute() / 'mlflow' / 'mlflow.db'}"
 
 
+_SECRET_FIELDS = frozenset(name.removeprefix(PREFIX).lower() for name in SECRETS)
+_NOT_IN_PROFILES = _SECRET_FIELDS | {"profile"}
+_NO_TRUTH_VALUE = "YAML takes for a truth value; put it in quotes if it is text"
+
+
 def _urls_in(urls: SecretStr | None) -> list[str]:
     """What stands between spaces or commas; a comma within a URL is none of these unless another URL follows it."""
     text = urls.get_secret_value().strip(" \t\r\n,") if urls else ""
@@ -334,35 +425,70 @@ def slug(source_url: str) -> str:
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """The settings of this process: defaults, then `.env`, then the environment, then `overrides` that are not None.
+    """The settings of this process: defaults, then the profile, `.env`, the environment and `overrides` but None.
 
-    Raises SettingsError naming the variable, its value and the remedy, also for a `CRM_` variable that is no setting.
+    Raises SettingsError naming the variable or the profile's file and key, the value (unless it is secret) and the
+    remedy; also for a `CRM_` variable or a key of the profile that is no setting.
+    """
+    return settings_and_origins(**overrides)[0]
+
+
+def settings_and_origins(**overrides: Any) -> tuple[Settings, Mapping[str, str]]:
+    """As `load_settings`, and where each setting's value comes from, such as `.env` or `profile staging`, by its name.
+
+    Raises what `load_settings` does.
+    """
+    given = _variables()
+    origins = {name: place for name, (place, value) in given.items() if value}
+    chosen = {name: value for name, value in overrides.items() if value is not None}
+    name = str(chosen.get("profile") or given.get("profile", ("", ""))[1] or PROFILES[0])
+    profile = read_profile(name, set(Settings.model_fields) - _NOT_IN_PROFILES, _SECRET_FIELDS)
+    used: dict[str, Any] = {name: value for name, value in profile.values.items() if name not in {*origins, *chosen}}
+    for setting, value in used.items():
+        if isinstance(value, bool) and Settings.model_fields[setting].annotation is not bool:
+            raise SettingsError(f"{profile.place(setting)} is {str(value).lower()}, which {_NO_TRUTH_VALUE}")
+    try:
+        settings = Settings(**used, **chosen)
+    except ValidationError as error:
+        raise SettingsError("; ".join(_told(problem, profile, used) for problem in error.errors())) from None
+    origins |= dict.fromkeys(used, f"profile {profile.name}") | dict.fromkeys(chosen, COMMAND_LINE)
+    return settings, {setting: origins.get(setting, DEFAULT) for setting in Settings.model_fields}
+
+
+def _variables() -> dict[str, tuple[str, str]]:
+    """Name of a setting -> where its variable is set, and to what; the environment wins over `.env` unless empty.
+
+    Raises SettingsError for a variable with the prefix that is no setting.
     """
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     try:
         in_file = dotenv_values(".env")
     except UnicodeDecodeError as error:
         raise SettingsError(f".env is not UTF-8 ({error.reason} at byte {error.start}): save it as UTF-8") from None
-    for place, values in (("the environment", os.environ), (".env", in_file)):
+    found: dict[str, tuple[str, str]] = {}
+    for shown, place, values in (("the environment", ENVIRONMENT, os.environ), (".env", ENV_FILE, in_file)):
         for name, value in values.items():
-            if name.upper() == _CANDIDATES and not (value or "").strip():
+            variable = name.upper()
+            if variable == _CANDIDATES and not (value or "").strip():
                 # Of other settings an empty one is the default; who empties this one may mean that none is to be tried.
-                raise SettingsError(f"{name} in {place} is empty: {_NAME_CANDIDATES}, or leave it out")
-            if name.upper().startswith(PREFIX) and name.upper() not in known | TESTS_ONLY:
-                near = difflib.get_close_matches(name.upper(), known, n=1)
+                raise SettingsError(f"{name} in {shown} is empty: {_NAME_CANDIDATES}, or leave it out")
+            if variable.startswith(PREFIX) and variable not in known | TESTS_ONLY:
+                near = difflib.get_close_matches(variable, known, n=1)
                 hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
-                raise SettingsError(f"{name} in {place} is not a setting: {hint}")
-    try:
-        return Settings(**{name: value for name, value in overrides.items() if value is not None})
-    except ValidationError as error:
-        lines = []
-        for problem in error.errors():
-            name = PREFIX + str(problem["loc"][0]).upper() if problem["loc"] else "settings"
-            # A refused URL may hold a secret.
-            secret = "credentials" in problem["msg"] or name in SECRETS
-            shown = "" if secret or not problem["loc"] else f" is {problem['input']!r}"
-            if problem["type"] in _NOT_OF_TYPE:
-                lines.append(f"{name}{shown}, which is {_NOT_OF_TYPE[problem['type']]}")
-                continue
-            lines.append(f"{name}{shown}: {problem['msg'].removeprefix('Value error, ')}")
-        raise SettingsError("; ".join(lines)) from None
+                raise SettingsError(f"{name} in {shown} is not a setting: {hint}")
+            if variable in known and value:
+                found.setdefault(variable.removeprefix(PREFIX).lower(), (place, value))
+    return found
+
+
+def _told(problem: Mapping[str, Any], profile: Profile, used: Mapping[str, object]) -> str:
+    """One thing that is wrong, in words; `used` are the settings that have their value from the profile."""
+    setting = str(problem["loc"][0]) if problem["loc"] else ""
+    name = PREFIX + setting.upper() if setting else "settings"
+    place = profile.place(setting) if setting in used else name
+    # A refused URL may hold a secret.
+    secret = "credentials" in problem["msg"] or name in SECRETS
+    shown = "" if secret or not setting else f" is {problem['input']!r}"
+    if problem["type"] in _NOT_OF_TYPE:
+        return f"{place}{shown}, which is {_NOT_OF_TYPE[problem['type']]}"
+    return f"{place}{shown}: {problem['msg'].removeprefix('Value error, ')}"

@@ -14,12 +14,13 @@ from pydantic import SecretStr
 from crm_assets import dev
 from crm_assets.alerts.lateness import deadline, due_month
 from crm_assets.calendar import Month
+from crm_assets.dagster_home import dagster_home
 from crm_assets.defs import alerting
 from crm_assets.defs.assets import ASSETS
 from crm_assets.defs.composition import build_definitions
 from crm_assets.defs.platform import Platform
 from crm_assets.errors import CrmAssetsError, SettingsError
-from crm_assets.run import dagster_home, run_months
+from crm_assets.run import run_months
 from crm_assets.settings import Settings
 from crm_assets_tests.graph.conftest import Finished
 from crm_assets_tests.integration.alert_sinks import SECRET, Sinks

@@ -13,6 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from crm_assets.calendar import Month
+from crm_assets.dagster_home import dagster_home
 from crm_assets.defs import retraining
 from crm_assets.defs.assets import ASSETS
 from crm_assets.defs.checks import Verdict
@@ -22,7 +23,6 @@ from crm_assets.defs.platform import Platform
 from crm_assets.defs.provenance import RETRAINED, stale_months
 from crm_assets.defs.training import candidates_of
 from crm_assets.lake import Lake
-from crm_assets.run import dagster_home
 from crm_assets.settings import Settings
 from crm_assets.sources import open_source
 from crm_assets_tests.graph.conftest import SOURCE
