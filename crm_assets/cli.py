@@ -569,16 +569,25 @@ def alert_test(as_json: bool) -> None:
 @_JSON
 @_verb
 def doctor(source: str | None, as_json: bool) -> None:
-    """Check settings, source, lake, model registry and alerts; say what is wrong and how to mend it."""
+    """Show the settings; check source, lake, model registry, Dagster and alerts, and say how to mend what is wrong.
+
+    A file doctor_probe is written to a lake that is there or on S3, read and deleted. Secrets are shown as ***.
+    """
     from crm_assets.doctor import diagnose
 
-    findings = diagnose(source)
-    failed = [finding for finding in findings if finding.error]
+    found = diagnose(source)
+    failed = [finding for finding in found.findings if finding.error]
     if as_json:
-        click.echo(json.dumps({"ok": not failed, "findings": [finding.as_dict() for finding in findings]}))
+        told = [finding.as_dict() for finding in found.findings]
+        click.echo(json.dumps({"ok": not failed, "settings": [asdict(s) for s in found.settings], "findings": told}))
     else:
-        for finding in findings:
-            click.echo(f"{'wrong' if finding.error else 'ok':6}{finding.what:10}{finding.text}")
+        for setting in found.settings:
+            click.echo(f"{setting.variable:31}{setting.value or '-':31} {setting.origin}")
+        if found.settings:
+            click.echo()
+        for finding in found.findings:
+            state = "wrong" if finding.error else "ok"
+            click.echo(f"{state:6}{finding.what:10}{finding.seconds:5.1f} s  {finding.text}")
     if failed:
         sys.exit(failed[0].error.exit_code if failed[0].error else 1)
 

@@ -1,14 +1,42 @@
-"""Checks of a deployment: settings, source, lake, model registry and alerts, each with the remedy when it fails."""
+"""Checks of a deployment: settings, source, lake, model registry, Dagster and alerts, each with its remedy."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from pydantic import SecretStr
 
 from crm_assets.calendar import Month
-from crm_assets.errors import CrmAssetsError, RegistryError
-from crm_assets.settings import Settings, load_settings
+from crm_assets.errors import CrmAssetsError, LakeError, RegistryError
+from crm_assets.settings import PREFIX, Settings, settings_and_origins
+from crm_assets.storage import MissingError, Storage, StorageError, impatient, open_storage
 from crm_assets.stored import command_line
+
+_MASK = "***"
+_PROBE = "doctor_probe"
+"""File that is written into a lake, read and deleted; no asset has a file at the top of a data set."""
+_PROBED = b"Written by crm-assets doctor to see whether it can; to be deleted at once.\n"
+_IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+"""How MLflow's client is told not to wait long, unless the user said otherwise."""
+
+
+@dataclass(frozen=True)
+class ShownSetting:
+    """A setting as it is in force.
+
+    Attributes:
+        variable: its name in the environment.
+        value: as text, `***` when it is secret and set, empty when it is not set.
+        origin: `default`, `profile NAME`, `.env`, `environment` or `command line`.
+    """
+
+    variable: str
+    value: str
+    origin: str
 
 
 @dataclass(frozen=True)
@@ -16,41 +44,97 @@ class Finding:
     """What was found of one part.
 
     Attributes:
-        what: settings, source, lake, registry or alerts.
+        what: settings, source, lake, registry, dagster or alerts.
         text: what is there, or what is wrong and how to mend it.
         error: the fault; None when there is none.
+        seconds: that looking took.
     """
 
     what: str
     text: str
     error: CrmAssetsError | None = None
+    seconds: float = 0.0
 
-    def as_dict(self) -> dict[str, str | bool]:
+    def as_dict(self) -> dict[str, str | bool | float]:
         """As plain values."""
-        return {"what": self.what, "ok": self.error is None, "text": self.text}
+        return {
+            "what": self.what,
+            "ok": self.error is None,
+            "text": self.text,
+            "seconds": round(self.seconds, 3),
+        }
 
 
-def diagnose(source: str | None = None) -> list[Finding]:
-    """Look at every part, also after one failed. Writes nothing into a lake that is not there yet.
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was found of a deployment.
+
+    Attributes:
+        settings: all that are in force, in the order of the documentation; none when they are wrong.
+        findings: one a part.
+    """
+
+    settings: tuple[ShownSetting, ...]
+    findings: tuple[Finding, ...]
+
+
+def diagnose(source: str | None = None) -> Diagnosis:
+    """Look at every part, also after one failed. Makes no lake, no model store and no Dagster home.
 
     Args:
         source: source URL to look at instead of the setting's.
     """
+    started = time.monotonic()
     try:
-        settings = load_settings(source_url=source)
+        settings, origins = settings_and_origins(source_url=source)
     except CrmAssetsError as error:
-        return [Finding("settings", str(error), error)]
-    findings = [Finding("settings", f"source {settings.source_url}, lake {settings.dataset_url}")]
-    for what, look in (("source", _source), ("lake", _lake), ("registry", _registry), ("alerts", _alerts)):
-        findings.append(_found(what, look, settings))
-    return findings
+        return Diagnosis((), (Finding("settings", str(error), error, time.monotonic() - started),))
+    shown = tuple(
+        ShownSetting(PREFIX + name.upper(), _shown(getattr(settings, name)), origin) for name, origin in origins.items()
+    )
+    told = f"profile {settings.profile}, source {settings.source_url}, lake {settings.dataset_url}"
+    findings = [Finding("settings", told, seconds=time.monotonic() - started)]
+    with _impatient():
+        for what, look in (
+            ("source", _source),
+            ("lake", _lake),
+            ("registry", _registry),
+            ("dagster", _dagster),
+            ("alerts", _alerts),
+        ):
+            findings.append(_found(what, look, settings))
+    return Diagnosis(shown, tuple(findings))
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return _MASK
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value)
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """Have a dead server reported within seconds while the block runs."""
+    given = [name for name in _IMPATIENT if name in os.environ]
+    os.environ.update({name: value for name, value in _IMPATIENT.items() if name not in given})
+    try:
+        with impatient():
+            yield
+    finally:
+        for name in _IMPATIENT:
+            if name not in given:
+                os.environ.pop(name, None)
 
 
 def _found(what: str, look: Callable[[Settings], str], settings: Settings) -> Finding:
+    started = time.monotonic()
     try:
-        return Finding(what, look(settings))
+        finding = Finding(what, look(settings))
     except CrmAssetsError as error:
-        return Finding(what, str(error), error)
+        finding = Finding(what, str(error), error)
+    return replace(finding, seconds=time.monotonic() - started)
 
 
 def _source(settings: Settings) -> str:
@@ -67,15 +151,17 @@ def _lake(settings: Settings) -> str:
     from crm_assets.lake import Lake
     from crm_assets.lake.lake import MARKER
     from crm_assets.sources import canonical_url
-    from crm_assets.storage import MissingError, open_storage
 
     url = settings.dataset_url
     try:
-        there = open_storage(url).exists(MARKER)
+        storage = open_storage(url)
+        there = storage.exists(MARKER)
     except MissingError:
-        there = False
-    if not there:
         return f"{url}: not there yet, the first run makes it"
+    # A bucket shows nothing of what is tried below; a folder would be made by it.
+    tried = _probed(storage) if there or url.startswith("s3://") else "nothing written"
+    if not there:
+        return f"{url}: not there yet, the first run makes it; {tried}"
     lake = Lake.open(url, source=canonical_url(settings.source_url), create=False)
     months = lake.months("scores")
     broken = [
@@ -85,7 +171,20 @@ def _lake(settings: Settings) -> str:
         if not is_intact(lake, asset, month)
     ]
     state = f"damaged or half-written, the next run makes them again: {', '.join(broken)}" if broken else "intact"
-    return f"{url}: {len(months)} months scored{f', {months[0]} to {months[-1]}' if months else ''}, {state}"
+    return f"{url}: {len(months)} months scored{f', {months[0]} to {months[-1]}' if months else ''}, {state}; {tried}"
+
+
+def _probed(storage: Storage) -> str:
+    """Write, read and delete a file at the top of the data set, which no asset has. Raises StorageError."""
+    storage.write_bytes(_PROBE, _PROBED)
+    if storage.read_bytes(_PROBE) != _PROBED:
+        raise LakeError(f"{storage.location(_PROBE)} was written and read back as something else: check the disk")
+    try:
+        storage.delete(_PROBE)
+    except StorageError:
+        # The platform itself never deletes anything from a lake, so it may well not be allowed to.
+        return f"wrote and read {_PROBE}, which could not be deleted and may stay"
+    return f"wrote, read and deleted {_PROBE}"
 
 
 def _registry(settings: Settings) -> str:
@@ -107,6 +206,13 @@ def _registry(settings: Settings) -> str:
             f"{command_line(settings, 'run')}, which makes again what is lost"
         )
     return f"{registry.tracking_uri}: champion is {found}"
+
+
+def _dagster(settings: Settings) -> str:
+    from crm_assets.dagster_home import check_storage, kept_because
+
+    kept = kept_because(settings)
+    return f"{check_storage(settings)}{f'; {kept}' if kept else ''}"
 
 
 def _alerts(settings: Settings) -> str:

@@ -18,6 +18,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
@@ -34,6 +35,11 @@ _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{2,62}")
 _BLOCK = 1 << 20
 _ONE_PUT_BYTES = 64 << 20
 """Larger files are sent to S3 in parts, which appear as one object when the last has arrived."""
+
+
+_PATIENT, _IMPATIENT = (60, 3), (5, 1)
+"""Seconds that an S3 server may take to answer, and how often it is asked."""
+_patience = ContextVar("_patience", default=_PATIENT)
 
 
 class StorageError(CrmAssetsError):
@@ -99,6 +105,10 @@ class Storage(ABC):
     def put_file(self, local: Path, path: str) -> None:
         """Store a copy of the file `local`, in place of one that may be there."""
 
+    @abstractmethod
+    def delete(self, path: str) -> None:
+        """Remove a file, or nothing where there is none. Folders stay."""
+
 
 def open_storage(url: str, *, create: bool = False) -> Storage:
     """The folder or bucket prefix that `url` names, after a look whether it is there and lets itself be listed.
@@ -124,6 +134,16 @@ def open_storage(url: str, *, create: bool = False) -> Storage:
     if "://" in url or not url:
         raise SettingsError(f"{url!r} is neither a folder nor s3://bucket/prefix")
     return _Folder(Path(url), create=create)
+
+
+@contextmanager
+def impatient() -> Iterator[None]:
+    """Have storages that are opened in the block report a server that does not answer within seconds."""
+    token = _patience.set(_IMPATIENT)
+    try:
+        yield
+    finally:
+        _patience.reset(token)
 
 
 def sha256_of(file: Path) -> str:
@@ -235,6 +255,10 @@ class _Folder(Storage):
             _replacing(self._target(path)) as stream,
         ):
             shutil.copyfileobj(source, stream, _BLOCK)
+
+    def delete(self, path: str) -> None:
+        with _folder_errors(self.url, f"delete {path}"):
+            self._target(path).unlink(missing_ok=True)
 
     def _target(self, path: str) -> Path:
         return self._root / _checked(path)
@@ -378,6 +402,10 @@ class _S3(Storage):
                 Config=TransferConfig(multipart_threshold=_ONE_PUT_BYTES, multipart_chunksize=_ONE_PUT_BYTES),
             )
 
+    def delete(self, path: str) -> None:
+        with self._errors(f"delete {path}"):
+            self._client.delete_object(Bucket=self._bucket, Key=self._key(path))
+
     def _key(self, path: str) -> str:
         return self._prefix + _checked(path)
 
@@ -453,7 +481,9 @@ def _s3_client(url: str) -> Any:
     core.register_component("data_loader", _service_descriptions())
     # boto3 alone of the AWS libraries does not know AWS_REGION.
     session = boto3.session.Session(botocore_session=core, region_name=os.environ.get("AWS_REGION") or None)
-    config = Config(connect_timeout=3, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 3})
+    seconds, attempts = _patience.get()
+    retries = {"mode": "standard", "total_max_attempts": attempts}
+    config = Config(connect_timeout=3, read_timeout=seconds, retries=retries)
     try:
         return session.client("s3", config=config)
     except ValueError as error:

@@ -9,7 +9,7 @@ from hypothesis import settings
 settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.load_profile("fixed")
 
-pytest_plugins = ["crm_assets_tests.integration.s3_server"]
+pytest_plugins = ["crm_assets_tests.integration.s3_server", "crm_assets_tests.integration.postgres_server"]
 
 
 @pytest.fixture(params=["folder", "s3"])

@@ -58,6 +58,15 @@ def test_list_is_sorted_and_below_the_folder(storage_url: str) -> None:
     assert place.list("none") == []
 
 
+def test_delete_removes_one_file(storage_url: str) -> None:
+    place = fill(storage_url)
+    place.delete(PATHS[1])
+    place.delete("none/at/all")
+    assert place.list() == sorted([PATHS[0], PATHS[2]])
+    with pytest.raises(ValueError, match="no path inside a storage"):
+        place.delete("../LAKE.json")
+
+
 def test_a_part_of_a_name_is_no_file(storage_url: str) -> None:
     place = fill(storage_url)
     assert not place.exists("raw")

@@ -48,5 +48,9 @@ class Overlay(Storage):
         """Store it here."""
         self._above.put_file(local, path)
 
+    def delete(self, path: str) -> None:
+        """Remove what was written here; what is below shows again."""
+        self._above.delete(path)
+
     def _of(self, path: str) -> Storage:
         return self._above if self._above.exists(path) else self._below

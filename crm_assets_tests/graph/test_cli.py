@@ -283,7 +283,10 @@ def test_why_before_there_is_a_champion(at: Command, finished: Finished) -> None
 def test_doctor_finds_nothing_wrong(at: Command) -> None:
     told = json.loads(at("doctor", "--json").stdout)
     assert told["ok"], told
-    assert [finding["what"] for finding in told["findings"]] == ["settings", "source", "lake", "registry", "alerts"]
+    assert [finding["what"] for finding in told["findings"]] == [
+        *("settings", "source", "lake", "registry", "dagster", "alerts")
+    ]
+    assert "intact; wrote, read and deleted doctor_probe" in told["findings"][2]["text"]
 
 
 def test_doctor_says_what_is_wrong_and_writes_nothing(command: Command) -> None:
