@@ -4,9 +4,19 @@ from __future__ import annotations
 
 
 class CrmAssetsError(Exception):
-    """Base of every error a user can mend; the command line prints its text and exits with `exit_code`."""
+    """Base of every error a user can mend; the command line prints its text and exits with `exit_code`.
+
+    Args:
+        text: what is wrong, where, and the remedy.
+        transient: whether the same may succeed in a moment, because a server or the network was at fault, and not
+            data, code or settings.
+    """
 
     exit_code = 1
+
+    def __init__(self, text: str, *, transient: bool = False) -> None:
+        super().__init__(text)
+        self.transient = transient
 
 
 class SettingsError(CrmAssetsError):
@@ -53,3 +63,16 @@ class LeakageError(CrmAssetsError):
     """Features, a model or a stored month know or hold what they should not."""
 
     exit_code = 8
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether an error, or one that it was raised from, is transient."""
+    # Exceptions that were raised again may stand in their own chain.
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        if isinstance(link, CrmAssetsError) and link.transient:
+            return True
+        seen.add(id(link))
+        link = link.__cause__ or link.__context__
+    return False

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from botocore.exceptions import ClientError
 
 FilePaths: TypeAlias = list[str]
+Stamps: TypeAlias = dict[str, str]
 
 _TEMPORARY = ".tmp-"
 _ABANDONED_AFTER_SECONDS = 86_400
@@ -40,6 +41,24 @@ _ONE_PUT_BYTES = 64 << 20
 _PATIENT, _IMPATIENT = (60, 3), (5, 1)
 """Seconds that an S3 server may take to answer, and how often it is asked."""
 _patience = ContextVar("_patience", default=_PATIENT)
+
+
+_PASSING_ERRNOS = frozenset(
+    {
+        errno.EAGAIN,
+        errno.EBUSY,
+        errno.ECONNREFUSED,
+        errno.ECONNRESET,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.EINTR,
+        errno.EIO,
+        errno.ENETUNREACH,
+        errno.ESTALE,
+        errno.ETIMEDOUT,
+    }
+)
+"""What a network file system says while its server is away."""
 
 
 class StorageError(CrmAssetsError):
@@ -88,6 +107,14 @@ class Storage(ABC):
     @abstractmethod
     def list(self, prefix: str = "") -> FilePaths:
         """Paths of all files below the folder `prefix`, sorted, relative to the storage; hidden ones are left out."""
+
+    @abstractmethod
+    def stamps(self) -> Stamps:
+        """Path of every file that `list` gives -> what the listing tells of its content, nothing of it being read.
+
+        That is size and time, and on S3 the ETag. As long as a stamp is the same, so is the content; another stamp may
+        stand for the same content.
+        """
 
     @abstractmethod
     def local_copy(self, path: str) -> Path:
@@ -184,7 +211,8 @@ def _folder_errors(url: str, doing: str) -> Iterator[None]:
         remedy = remedies.get(error.errno or 0, "check the path and the disk")
         place = f" ({error.filename})" if error.filename else ""
         kind = MissingError if error.errno == errno.ENOENT else StorageError
-        raise kind(f"{url}: cannot {doing}: {error.strerror or error}{place}; {remedy}") from error
+        said = f"{url}: cannot {doing}: {error.strerror or error}{place}; {remedy}"
+        raise kind(said, transient=error.errno in _PASSING_ERRNOS) from error
 
 
 class _Folder(Storage):
@@ -223,6 +251,14 @@ class _Folder(Storage):
                 below[:] = [name for name in below if not _hidden(name)]
                 found += [(Path(folder) / name).relative_to(self._root) for name in files if not _hidden(name)]
         return sorted(path.as_posix() for path in found)
+
+    def stamps(self) -> Stamps:
+        stamps = {}
+        for path in self.list():
+            with _folder_errors(self.url, f"look at {path}"):
+                found = self._target(path).stat()
+            stamps[path] = f"{found.st_size} {found.st_mtime_ns} {found.st_ino}"
+        return stamps
 
     def local_copy(self, path: str) -> Path:
         # Polars opens a file again for its data after it has read the footer: were it replaced in between, the
@@ -307,6 +343,7 @@ _NO_PERMISSION = "give the key permission to list the bucket and to get and put 
 _WRONG_REGION = "set AWS_REGION to the region of the bucket"
 _NO_ANSWER = "try again, or check that the server runs and that AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL names it"
 _S3_MISSING = {"NoSuchKey", "404"}
+_S3_PASSING = {"InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown", "Throttling"}
 _S3_REMEDIES = {
     "NoSuchBucket": "create the bucket, or correct its name",
     "NoSuchKey": "check the path",
@@ -373,13 +410,24 @@ class _S3(Storage):
             return data
 
     def list(self, prefix: str = "") -> FilePaths:
+        return [*self._listed(prefix)]
+
+    def stamps(self) -> Stamps:
+        return {
+            path: f"{entry['Size']} {entry['LastModified'].timestamp()} {entry['ETag']}"
+            for path, entry in self._listed("").items()
+        }
+
+    def _listed(self, prefix: str) -> dict[str, dict[str, Any]]:
+        """What the server lists below a folder, by path, sorted."""
         below = self._prefix + (f"{_checked(prefix.rstrip('/'))}/" if prefix else "")
-        found = []
+        found: dict[str, dict[str, Any]] = {}
         with self._errors(f"list {prefix or 'it'}"):
             for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=below):
-                found += [entry["Key"].removeprefix(self._prefix) for entry in page.get("Contents", [])]
+                found |= {entry["Key"].removeprefix(self._prefix): entry for entry in page.get("Contents", [])}
         # Consoles mark an empty folder by an object whose name ends in a slash.
-        return sorted(path for path in found if path and not path.endswith("/") and not _hidden(path))
+        kept = sorted(path for path in found if path and not path.endswith("/") and not _hidden(path))
+        return {path: found[path] for path in kept}
 
     def local_copy(self, path: str) -> Path:
         with self._errors(f"read {path}"):
@@ -443,8 +491,10 @@ class _S3(Storage):
             PartialCredentialsError,
         )
 
-        def fault(said: str, remedy: str, kind: type[StorageError] = StorageError) -> StorageError:
-            return kind(f"{self.url}: cannot {doing}: {said}; {remedy}")
+        def fault(
+            said: str, remedy: str, kind: type[StorageError] = StorageError, *, transient: bool = False
+        ) -> StorageError:
+            return kind(f"{self.url}: cannot {doing}: {said}; {remedy}", transient=transient)
 
         with _folder_errors(self.url, doing):
             try:
@@ -453,13 +503,20 @@ class _S3(Storage):
                 code, reason = _code(error), error.response["Error"].get("Message")
                 said = f"the server said {code}" + (f", {reason}" if reason else "")
                 kind = MissingError if code in _S3_MISSING else StorageError
-                raise fault(said, _S3_REMEDIES.get(code, "look into the server's log"), kind) from error
+                remedy = _S3_REMEDIES.get(code, "look into the server's log")
+                raise fault(said, remedy, kind, transient=_passes(error)) from error
             except (NoCredentialsError, PartialCredentialsError) as error:
                 raise fault(str(error), "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE") from error
             except (ConnectionError, HTTPClientError, IncompleteReadError, FlexibleChecksumError) as error:
-                raise fault(str(error), _NO_ANSWER) from error
+                raise fault(str(error), _NO_ANSWER, transient=True) from error
             except (BotoCoreError, Boto3Error) as error:
                 raise fault(str(error), "check the AWS_* variables and the AWS profile") from error
+
+
+def _passes(error: ClientError) -> bool:
+    """Whether the server was at fault, or too busy."""
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return status >= 500 or status == 429 or _code(error) in _S3_PASSING
 
 
 def _code(error: ClientError) -> str:

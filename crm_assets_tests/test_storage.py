@@ -67,6 +67,42 @@ def test_delete_removes_one_file(storage_url: str) -> None:
         place.delete("../LAKE.json")
 
 
+def test_stamps_are_those_of_the_listed_files_and_tell_of_changes(storage_url: str) -> None:
+    place = fill(storage_url)
+    before = place.stamps()
+    assert [*before] == place.list()
+    assert place.stamps() == before
+    place.write_bytes(PATHS[0], b"other content")
+    after = place.stamps()
+    assert {path for path in PATHS if after[path] != before[path]} == {PATHS[0]}
+
+
+def test_what_a_server_is_at_fault_for_may_pass_and_a_refusal_may_not(
+    s3_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(StorageError) as refused:
+        open_storage("s3://crm-no-such-bucket/lake")
+    assert not refused.value.transient
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    with pytest.raises(StorageError) as away:
+        open_storage(s3_url)
+    assert away.value.transient
+
+
+@pytest.mark.parametrize(("number", "passes"), [(errno.ESTALE, True), (errno.ETIMEDOUT, True), (errno.EACCES, False)])
+def test_a_network_folder_that_is_away_may_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, passes: bool
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    place = open_storage(str(tmp_path))
+    monkeypatch.setattr(os, "walk", fail)
+    with pytest.raises(StorageError) as caught:
+        place.list()
+    assert caught.value.transient is passes
+
+
 def test_a_part_of_a_name_is_no_file(storage_url: str) -> None:
     place = fill(storage_url)
     assert not place.exists("raw")

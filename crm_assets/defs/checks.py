@@ -17,6 +17,7 @@ from crm_assets.calendar import Month
 from crm_assets.contracts import CRM_TABLES, SALES_PIPELINE, Table
 from crm_assets.defs.leakage import probed_features, shown_probes
 from crm_assets.defs.platform import Platform
+from crm_assets.defs.retries import io_retried
 from crm_assets.defs.scoring import NO_CHAMPION, SCORES
 from crm_assets.defs.shown_metadata import markdown
 from crm_assets.errors import LakeError
@@ -502,10 +503,11 @@ def asset_check(check: MonthlyCheck) -> dg.AssetChecksDefinition:
     def evaluate(
         context: dg.AssetCheckExecutionContext, platform: dg.ResourceParam[Platform]
     ) -> Iterator[dg.AssetCheckResult]:
-        verdicts = {
-            month: check.verdict(platform, month)
-            for month in months_of_run(context.op_execution_context, platform, check.asset)
-        }
+        with io_retried(context.op_execution_context.retry_number):
+            verdicts = {
+                month: check.verdict(platform, month)
+                for month in months_of_run(context.op_execution_context, platform, check.asset)
+            }
         month, last = list(verdicts.items())[-1]
         if last.skipped is not None and not check.blocking:
             context.log.warning(f"{check.asset} of {month} was not checked ({check.name}): {last.skipped}")

@@ -12,6 +12,7 @@ from crm_assets.defs.assets import MonthsToMake
 from crm_assets.defs.monthly import Made, MonthlyAsset
 from crm_assets.defs.platform import Platform
 from crm_assets.defs.provenance import DOCUMENTS, RETRAINED, current
+from crm_assets.defs.retries import io_retried
 from crm_assets.defs.shown_metadata import markdown, picture
 from crm_assets.lake import Manifest
 from crm_assets.lake.lake import Notes
@@ -24,6 +25,10 @@ class LakeIOManager(dg.IOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: MonthsToMake) -> None:
         """Make and store each month of the step, with its own metadata on its own partition."""
+        with io_retried(context.step_context.previous_attempt_count):
+            self._store_all(context, obj)
+
+    def _store_all(self, context: dg.OutputContext, obj: MonthsToMake) -> None:
         for month, made in obj.made():
             manifest = store(obj.platform, obj.asset, month, made)
             # The public way, on an asset's context, is over once its function has returned.

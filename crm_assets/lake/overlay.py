@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from crm_assets.storage import FilePaths, Storage
+from crm_assets.storage import FilePaths, Stamps, Storage
 
 
 class Overlay(Storage):
@@ -35,6 +35,10 @@ class Overlay(Storage):
     def list(self, prefix: str = "") -> FilePaths:
         """Paths here and below."""
         return sorted({*self._above.list(prefix), *self._below.list(prefix)})
+
+    def stamps(self) -> Stamps:
+        """Those here, and those of files that are only below."""
+        return dict(sorted({**self._below.stamps(), **self._above.stamps()}.items()))
 
     def local_copy(self, path: str) -> Path:
         """A local file with the content that is read here."""

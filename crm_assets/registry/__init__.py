@@ -424,7 +424,8 @@ class Registry:
             said = (str(error).strip() or type(error).__name__).splitlines()[0]
             lost = lost or (isinstance(error, MlflowException) and error.error_code == "RESOURCE_DOES_NOT_EXIST")
             raise RegistryError(
-                f"cannot {doing} in the model store {self.tracking_uri}: {said.rstrip('.')}. {self._remedy(lost=lost)}"
+                f"cannot {doing} in the model store {self.tracking_uri}: {said.rstrip('.')}. {self._remedy(lost=lost)}",
+                transient=_is_locked(error) if self._database is not None else _is_away(error),
             ) from error
 
     def _remedy(self, *, lost: bool) -> str:
@@ -452,6 +453,24 @@ class ReadOnlyRegistry(Registry):
 
     def set_challenger(self, version: str | None) -> None:
         """Nothing: the alias stays."""
+
+
+def _is_locked(error: Exception) -> bool:
+    """Whether another process held the SQLite file for longer than MLflow waits."""
+    return "database is locked" in str(error)
+
+
+def _is_away(error: Exception) -> bool:
+    """Whether a server did not answer, was too busy, or failed."""
+    from mlflow.exceptions import MlflowException
+    from requests import RequestException
+
+    status: int | None = None
+    if isinstance(error, MlflowException):
+        status = error.get_http_status_code()  # type: ignore[no-untyped-call]  # MLflow's
+    elif isinstance(error, RequestException):
+        status = 503 if error.response is None else error.response.status_code
+    return isinstance(error, ConnectionError | TimeoutError) if status is None else status >= 500 or status == 429
 
 
 def _check_database(path: Path) -> None:
