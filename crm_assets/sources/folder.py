@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -18,7 +18,7 @@ from crm_assets.contracts import CRM_TABLES, FIELD_HISTORY_TABLES, OPPORTUNITY_H
 from crm_assets.errors import SourceError
 from crm_assets.sources.field_history import read_history
 from crm_assets.sources.reading import SUFFIXES, Reading, no_rows, read_table
-from crm_assets.sources.source import Evidence
+from crm_assets.sources.source import Evidence, Extract
 from crm_assets.storage import StorageError, open_storage
 
 if TYPE_CHECKING:
@@ -147,6 +147,18 @@ class FolderSource:
         layout = self._layout()
         return sorted(layout.months) or self._ended_months(self._at_top(layout))
 
+    def extracts(self) -> dict[Month, Extract]:
+        """What a listing tells of each month's folder, sorted; nothing is read.
+
+        Raises SourceError also where one late export or field history stands in place of monthly extracts.
+        """
+        with _storage_errors():
+            stamps = self._storage.stamps()
+        layout = self._laid_out([*stamps])
+        if not layout.months:
+            raise SourceError(f"{self.url} holds {layout.evidence}, to which no month is added")
+        return {month: _listed(str(month), names, stamps) for month, names in sorted(layout.months.items())}
+
     def fingerprint(self, month: Month) -> str:
         """SHA-256 over the contents of the files that `month` is read from."""
         return self._files(month).fingerprint
@@ -162,6 +174,9 @@ class FolderSource:
     def _layout(self) -> _Layout:
         with _storage_errors():
             paths = self._storage.list()
+        return self._laid_out(paths)
+
+    def _laid_out(self, paths: Sequence[str]) -> _Layout:
         folders: dict[str, _Names] = {}
         top: _Names = set()
         for path in paths:
@@ -296,6 +311,17 @@ class FolderSource:
                 "year, or set CRM_EXPORTED_ON to the day the export was taken."
             )
         return months
+
+
+def _listed(folder: str, names: _Names, stamps: Mapping[str, str]) -> Extract:
+    """What a listing tells of the tables in a month's folder."""
+    facts = sorted(f"{name} {stamps[f'{folder}/{name}']}" for name in names & _TABLE_FILES)
+    missing = [
+        f"{table.name}.csv"
+        for table in CRM_TABLES
+        if not table.optional and not names & {f"{table.name}{suffix}" for suffix in SUFFIXES}
+    ]
+    return Extract(hashlib.sha256("\n".join(facts).encode()).hexdigest(), tuple(missing))
 
 
 @contextmanager

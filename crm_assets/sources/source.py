@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -27,6 +28,19 @@ class Evidence(enum.StrEnum):
 
     EXPORT = "one late export"
     """The tables as they were on one later day, for every month; `history.replay` rolls them back."""
+
+
+@dataclass(frozen=True)
+class Extract:
+    """What a listing tells of a month's extract.
+
+    Attributes:
+        facts: digest of names, sizes and times of its tables; as long as it is the same, so is the content.
+        missing: files that are not there yet.
+    """
+
+    facts: str
+    missing: tuple[str, ...] = ()
 
 
 class Source(Protocol):

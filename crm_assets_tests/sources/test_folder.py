@@ -492,3 +492,27 @@ class TestFingerprint:
         accounts.write_bytes(products.read_bytes())
         products.write_bytes(content)
         assert source.fingerprint(MAY) != before
+
+
+class TestExtracts:
+    def test_what_a_listing_tells(self, tmp_path: Path, crm: Crm) -> None:
+        write_tables(tmp_path / "2017-05", crm)
+        write_tables(tmp_path / "2017-06", {"products": crm["products"]})
+        source = FolderSource(str(tmp_path))
+        found = source.extracts()
+        assert [*found] == [MAY, Month(2017, 6)]
+        assert found[MAY].missing == ()
+        assert found[Month(2017, 6)].missing == ("accounts.csv", "sales_teams.csv", "sales_pipeline.csv")
+        (tmp_path / "2017-05" / "notes.txt").write_text("no table")
+        assert source.extracts() == found
+        os.utime(tmp_path / "2017-05" / "products.csv", (1, 1))
+        assert source.extracts()[MAY].facts != found[MAY].facts
+
+    def test_parquet_stands_for_csv(self, tmp_path: Path, crm: Crm) -> None:
+        write_tables(tmp_path / "2017-05", crm, ".parquet")
+        assert FolderSource(str(tmp_path)).extracts()[MAY].missing == ()
+
+    def test_to_one_late_export_no_month_is_added(self, tmp_path: Path, crm: Crm) -> None:
+        write_tables(tmp_path, crm)
+        with pytest.raises(SourceError, match="one late export, to which no month is added"):
+            FolderSource(str(tmp_path)).extracts()
