@@ -163,7 +163,20 @@ def open_instance(settings: Settings) -> Iterator[DagsterInstance]:
     check_storage(settings)
     home = dagster_home(settings)
     with _in_environment(environment_of(settings)), DagsterInstance.from_config(str(home)) as instance:
+        limit_pools(instance)
         yield instance
+
+
+def limit_pools(instance: DagsterInstance) -> None:
+    """Have the pool of training take one run, unless a person has set another limit in Dagster.
+
+    The default limit of `dagster.yaml` holds for a pool only once the daemon has met it: of the first runs that it
+    finds queued it would start all.
+    """
+    from crm_assets.defs.monthly import TRAINING_POOL
+
+    if TRAINING_POOL not in instance.event_log_storage.get_concurrency_keys():
+        instance.event_log_storage.set_concurrency_slots(TRAINING_POOL, 1)
 
 
 def check_storage(settings: Settings) -> str:
@@ -306,6 +319,8 @@ def main() -> None:
     try:
         settings = load_settings()
         home = dagster_home(settings)
+        with open_instance(settings):
+            pass
         kept = kept_because(settings)
     except CrmAssetsError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201 - a command's message

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from crm_assets.alerts.sending import open_targets
-from crm_assets.dagster_home import check_storage, dagster_home, environment_of, kept_because
+from crm_assets.dagster_home import environment_of, kept_because, open_instance
 from crm_assets.errors import CrmAssetsError
 from crm_assets.settings import Settings, load_settings
 from crm_assets.sources import Evidence, open_source
@@ -21,8 +21,8 @@ def main() -> None:
         # A wrong URL shows now, and not when there is something to tell.
         open_targets(settings)
         months = _months(settings)
-        check_storage(settings)
-        dagster_home(settings)
+        with open_instance(settings):
+            pass
         kept = kept_because(settings)
     except CrmAssetsError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201 - a command's message

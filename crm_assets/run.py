@@ -22,6 +22,7 @@ from crm_assets.defs.composition import build_definitions
 from crm_assets.defs.jobs import BACKFILL
 from crm_assets.defs.platform import Platform
 from crm_assets.defs.provenance import stale_months
+from crm_assets.defs.run_tags import TRIGGER_TAG, Trigger, range_tags
 from crm_assets.defs.training import candidates_of
 from crm_assets.errors import CrmAssetsError, LakeError, QualityError, SourceError
 from crm_assets.settings import Settings
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 _FAULTS = 5
-_RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def _execute(platform: Platform, settings: Settings, months: list[Month], *, sho
             result = job.execute_in_process(
                 instance=instance,
                 run_id=run_id,
-                tags={_RANGE_START: str(months[0]), _RANGE_END: str(months[-1])},
+                tags={**range_tags(months[0], months[-1]), TRIGGER_TAG: str(Trigger.MANUAL)},
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             )
         except Exception as error:

@@ -16,6 +16,7 @@ from crm_assets.alerts.sending import open_targets, send_all
 from crm_assets.calendar import Month, month_range
 from crm_assets.defs.assets import ASSETS
 from crm_assets.defs.checks import CHECKS
+from crm_assets.defs.run_tags import PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG
 from crm_assets.errors import LakeError
 from crm_assets.lake import Lake
 from crm_assets.modelling.promotion import WIN_MODEL
@@ -30,7 +31,6 @@ _OVERLAP = timedelta(minutes=5)
 """A run may show in Dagster's storage a little after one that ended later."""
 
 _RUNS_A_TICK = 25
-_RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 _ASSET_OF_STEP = {"__".join(asset.key): asset.name for asset in ASSETS}
 _CHECK_OF_STEP = {f"{check.asset.replace('/', '__')}_{check.name}": (check.asset, check.name) for check in CHECKS}
 _REPORT = "html_report"
@@ -221,10 +221,10 @@ def _is_plain(value: dg.MetadataValue[Any]) -> bool:
 
 def _months(run: dg.DagsterRun, made: Mapping[str, set[str]]) -> tuple[str, ...]:
     """The months a run was asked for, as far as its tags or what it made tell."""
-    first, last = run.tags.get(_RANGE_START), run.tags.get(_RANGE_END)
+    first, last = run.tags.get(RANGE_START_TAG), run.tags.get(RANGE_END_TAG)
     if first and last:
         return tuple(map(str, month_range(Month.parse(first), Month.parse(last))))
-    if partition := run.tags.get("dagster/partition"):
+    if partition := run.tags.get(PARTITION_TAG):
         return (partition,)
     return tuple(sorted(set().union(*made.values())))
 

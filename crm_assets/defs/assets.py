@@ -24,6 +24,8 @@ from crm_assets.defs.raw import RAW_ASSETS
 from crm_assets.defs.scoring import SCORING_ASSETS
 
 OWNER = "team:crm-data"
+GROUPS = ("raw", "history", "features", "model", "scoring", "monitoring")
+"""The groups of the graph in reading order, by which Dagster's lists are to be in order, too."""
 
 ASSETS: tuple[MonthlyAsset, ...] = (
     *RAW_ASSETS,
@@ -60,6 +62,11 @@ class MonthsToMake:
             yield month, self.asset.make(Inputs(self.asset, self.platform, month, self.months[-1]), month)
 
 
+def shown_group(group: str) -> str:
+    """Name of a group in Dagster, which lists groups by their names: `1_raw`, `2_history` and so on."""
+    return f"{GROUPS.index(group) + 1}_{group}"
+
+
 def dagster_asset(
     asset: MonthlyAsset, partitions: dg.PartitionsDefinition[Any], freshness: dg.FreshnessPolicy | None = None
 ) -> dg.AssetsDefinition:
@@ -80,10 +87,12 @@ def dagster_asset(
             for needs in asset.needs
         ],
         partitions_def=partitions,
-        group_name=asset.group,
+        group_name=shown_group(asset.group),
         description=asset.description,
         kinds=set(asset.kinds),
+        tags={"domain": "sales", "stage": asset.group},
         owners=[OWNER],
+        pool=asset.pool,
         code_version=asset.code_version,
         metadata=metadata,
         io_manager_key="lake_io",

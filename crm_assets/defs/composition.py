@@ -10,7 +10,8 @@ from crm_assets.defs.alerting import alerts_sensor, freshness_policy
 from crm_assets.defs.assets import ASSETS, dagster_asset
 from crm_assets.defs.checks import CHECKS, asset_check
 from crm_assets.defs.io_manager import LakeIOManager
-from crm_assets.defs.jobs import JOBS, monthly_schedule
+from crm_assets.defs.jobs import JOBS, drift_schedule, monthly_schedule
+from crm_assets.defs.landing import landing_sensor
 from crm_assets.defs.partitions import monthly_partitions
 from crm_assets.defs.platform import Platform
 from crm_assets.defs.retraining import retraining_sensor
@@ -35,8 +36,12 @@ def build_definitions(settings: Settings, platform: Platform | None = None) -> d
         assets=assets,
         asset_checks=[asset_check(check) for check in CHECKS],
         jobs=JOBS,
-        schedules=[monthly_schedule(partitions)],
-        sensors=[alerts_sensor(settings, partitions), retraining_sensor(settings, partitions)],
+        schedules=[monthly_schedule(partitions), drift_schedule(settings, partitions)],
+        sensors=[
+            landing_sensor(settings, partitions),
+            alerts_sensor(settings, partitions),
+            retraining_sensor(settings, partitions),
+        ],
         resources={"platform": platform, "lake_io": LakeIOManager()},
         # A process per step costs two to three seconds, more than most steps take.
         executor=dg.in_process_executor,

@@ -1,28 +1,46 @@
-"""One job per purpose, and the schedule of the monthly one."""
+"""One job per purpose, and the schedules that start them."""
 
 import dagster as dg
 
 from crm_assets.calendar import Month
+from crm_assets.defs.run_tags import COMPLETE_TAG, TRIGGER_TAG, Trigger, asked_by, months_tag, run_going_on
+from crm_assets.defs.scoring import SCORES
+from crm_assets.errors import LakeError
+from crm_assets.lake import Lake
+from crm_assets.settings import Settings
+from crm_assets.storage import StorageError
 
 REASON_TAG = "crm_assets/retrain_reason"
 """Tag of a run that trains models anew with tuned candidates: why."""
 
+_BY_HAND = {TRIGGER_TAG: str(Trigger.MANUAL), COMPLETE_TAG: "true"}
+"""Tags of a job that a person launches; who else asks for it writes over the trigger."""
+
 MONTHLY = dg.define_asset_job(
     "monthly",
     dg.AssetSelection.all(),
-    description="A month from raw tables to scores, forecast and monitoring; runs on the 2nd for the month that ended.",
+    tags=_BY_HAND,
+    description="A month from raw tables to scores, forecast and monitoring.",
 )
 RETRAIN = dg.define_asset_job(
     "retrain",
     dg.AssetSelection.assets("backtest_predictions", "candidate_predictions", "leakage_report").downstream(),
+    tags=_BY_HAND,
     description="A month's model anew, with what depends on it, from features that are in the lake already.",
 )
 BACKFILL = dg.define_asset_job(
     "backfill",
     dg.AssetSelection.all(),
+    tags={**_BY_HAND, TRIGGER_TAG: str(Trigger.BACKFILL)},
     description="A range of months in one process: set the tags dagster/asset_partition_range_start and _end.",
 )
-JOBS = (MONTHLY, RETRAIN, BACKFILL)
+DRIFT = dg.define_asset_job(
+    "drift",
+    dg.AssetSelection.assets("drift_report", "estimated_performance", "model_performance").downstream(),
+    tags=_BY_HAND,
+    description="A month's reports of drift and performance, from what is in the lake already.",
+)
+JOBS = (MONTHLY, RETRAIN, BACKFILL, DRIFT)
 
 
 def monthly_schedule(partitions: dg.MonthlyPartitionsDefinition) -> dg.ScheduleDefinition:
@@ -41,6 +59,41 @@ def monthly_schedule(partitions: dg.MonthlyPartitionsDefinition) -> dg.ScheduleD
         month = Month.of(context.scheduled_execution_time).previous
         if str(month) not in partitions.get_partition_keys(context.scheduled_execution_time):
             return dg.SkipReason(f"{month} is not one of the monthly partitions: see CRM_FIRST_MONTH, CRM_LAST_MONTH")
-        return dg.RunRequest(run_key=str(month), partition_key=str(month))
+        return dg.RunRequest(
+            run_key=str(month),
+            partition_key=str(month),
+            tags={**asked_by(Trigger.SCHEDULE, f"{month} has ended"), **months_tag(month, month)},
+        )
 
     return ended_month
+
+
+def drift_schedule(settings: Settings, partitions: dg.MonthlyPartitionsDefinition) -> dg.ScheduleDefinition:
+    """The schedule of `drift`, for the newest month that is scored; on where further months are expected."""
+
+    @dg.schedule(
+        name="drift_schedule",
+        job=DRIFT,
+        cron_schedule="0 5 * * 1",
+        default_status=dg.DefaultScheduleStatus.RUNNING if partitions.end is None else dg.DefaultScheduleStatus.STOPPED,
+        description="Mondays at 05:00: drift and performance of the newest month with scores.",
+    )
+    def newest_month(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        try:
+            months = Lake.open(settings.dataset_url, create=False).months(SCORES.name)
+        except (LakeError, StorageError) as error:
+            return dg.SkipReason(f"the newest month cannot be told: {error}")
+        if not months:
+            return dg.SkipReason("the lake holds no month with scores")
+        month = Month.parse(months[-1])
+        if not partitions.has_partition_key(str(month)):
+            return dg.SkipReason(f"{month} is not one of the monthly partitions: see CRM_FIRST_MONTH, CRM_LAST_MONTH")
+        if going_on := run_going_on(context.instance):
+            return dg.SkipReason(f"run {going_on} is going on, and may change what the reports are made of")
+        return dg.RunRequest(
+            run_key=f"{month} {context.scheduled_execution_time:%Y-%m-%d}",
+            partition_key=str(month),
+            tags={**asked_by(Trigger.SCHEDULE, f"weekly look at {month}"), **months_tag(month, month)},
+        )
+
+    return newest_month

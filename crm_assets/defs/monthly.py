@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 SOURCE = "source"
 """Name of the source itself among the inputs of what is read from it."""
 
+TRAINING_POOL = "training"
+"""Pool of the assets that train, or write to the model registry."""
+
 HISTORY_MONTHS = 60
 """How far back an asset reads that learns from history."""
 
@@ -94,6 +97,7 @@ class MonthlyAsset:
         preview_by: column whose highest values Dagster's preview shows; the first rows when None.
         keep_replaced: whether the lake keeps the table of a month that is made again and comes out otherwise.
         lost: tells why what a stored month stands for outside the lake is gone; None while it is there.
+        pool: name of the pool of which only one run at a time makes the asset; None for as many as there are.
     """
 
     name: str
@@ -110,6 +114,7 @@ class MonthlyAsset:
     preview_by: str | None = None
     keep_replaced: bool = False
     lost: Callable[[Platform, Manifest], str | None] | None = None
+    pool: str | None = None
 
     @property
     def key(self) -> list[str]:
@@ -134,6 +139,7 @@ def monthly_asset(
     preview_by: str | None = None,
     keep_replaced: bool = False,
     lost: Callable[[Platform, Manifest], str | None] | None = None,
+    pool: str | None = None,
 ) -> Callable[[Callable[[Inputs, Month], Made]], MonthlyAsset]:
     """Declare the decorated function as the asset that makes `table`; its docstring is the asset's description."""
 
@@ -152,6 +158,7 @@ def monthly_asset(
             preview_by=preview_by,
             keep_replaced=keep_replaced,
             lost=lost,
+            pool=pool,
         )
 
     return declare

@@ -24,6 +24,18 @@ def monthly_partitions(settings: Settings) -> dg.MonthlyPartitionsDefinition:
     )
 
 
+def outside_partitions(partitions: dg.MonthlyPartitionsDefinition, month: Month) -> str | None:
+    """Why a month is none of the partitions, in words; None when it is one."""
+    if partitions.has_partition_key(str(month)):
+        return None
+    keys = partitions.get_partition_keys()
+    if not keys or str(month) < keys[0]:
+        return f"{month} is before the first month: set CRM_FIRST_MONTH to have it made"
+    if partitions.end is None:
+        return f"{month} has not ended and waits until it has"
+    return f"{month} is after the last month, {keys[-1]}: unset CRM_LAST_MONTH to have it made"
+
+
 def partition_mapping(needs: Needs) -> dg.TimeWindowPartitionMapping:
     """The declared months as Dagster's mapping; months before the first partition are left out."""
     if needs.first == needs.last == 0:

@@ -11,6 +11,7 @@ from crm_assets.defs.alerting import missing_assets
 from crm_assets.defs.checks import PERFORMANCE_VERDICTS
 from crm_assets.defs.jobs import REASON_TAG, RETRAIN
 from crm_assets.defs.platform import Platform
+from crm_assets.defs.run_tags import PARTITION_TAG, Trigger, asked_by, months_tag, run_going_on
 from crm_assets.errors import LakeError
 from crm_assets.features.registry import FEATURE_TABLE
 from crm_assets.history.outcomes import OUTCOMES
@@ -25,12 +26,8 @@ from crm_assets.storage import StorageError
 
 SECONDS_BETWEEN_TICKS = 300
 _EVIDENCE_TAG = "crm_assets/retrain_evidence"
-_MONTH_TAG = "dagster/partition"
 _ASKED_BY_TAG = "crm_assets/asked_by"
 _SENSOR = "retraining"
-_GOING_ON = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED)
-_LONGEST_RUN = timedelta(days=1)
-"""A run that has been going on for longer belongs to a process that was killed."""
 
 
 def retraining_sensor(settings: Settings, partitions: dg.MonthlyPartitionsDefinition) -> dg.SensorDefinition:
@@ -46,7 +43,7 @@ def retraining_sensor(settings: Settings, partitions: dg.MonthlyPartitionsDefini
         "than promised: docs/monitoring.md.",
     )
     def retraining(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        if going_on := _going_on(context.instance):
+        if going_on := run_going_on(context.instance):
             return dg.SkipReason(f"run {going_on} is going on, what it makes is looked at when it is done")
         try:
             platform = Platform(settings)
@@ -71,7 +68,13 @@ def retraining_sensor(settings: Settings, partitions: dg.MonthlyPartitionsDefini
             # Should a tick be repeated before its run shows, Dagster starts no second one.
             run_key=f"{month} {found.evidence} {decision.attempt}",
             partition_key=str(month),
-            tags={REASON_TAG: decision.reason, _EVIDENCE_TAG: found.evidence, _ASKED_BY_TAG: _SENSOR},
+            tags={
+                **asked_by(Trigger.RETRAIN, decision.reason),
+                **months_tag(month, month),
+                REASON_TAG: decision.reason,
+                _EVIDENCE_TAG: found.evidence,
+                _ASKED_BY_TAG: _SENSOR,
+            },
         )
 
     return retraining
@@ -115,13 +118,7 @@ def _asked(instance: dg.DagsterInstance) -> Iterator[Asked]:
         run = record.dagster_run
         yield Asked(
             at=record.create_timestamp.astimezone(UTC),
-            month=Month.parse(run.tags[_MONTH_TAG]),
+            month=Month.parse(run.tags[PARTITION_TAG]),
             evidence=run.tags[_EVIDENCE_TAG],
             failed=run.status in {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED},
         )
-
-
-def _going_on(instance: dg.DagsterInstance) -> str | None:
-    since = datetime.now(UTC) - _LONGEST_RUN
-    found = instance.get_run_records(dg.RunsFilter(statuses=_GOING_ON, created_after=since), limit=1)
-    return found[0].dagster_run.run_id if found else None

@@ -9,10 +9,12 @@ from datetime import datetime
 import dagster as dg
 import pytest
 
-from crm_assets.defs.assets import ASSETS
+from crm_assets.defs.assets import ASSETS, GROUPS
 from crm_assets.defs.checks import CHECKS
 from crm_assets.defs.composition import build_definitions
+from crm_assets.defs.monthly import TRAINING_POOL
 from crm_assets.defs.partitions import monthly_partitions
+from crm_assets.defs.run_tags import COMPLETE_TAG, TRIGGER_TAG
 from crm_assets.settings import Settings
 
 RAW = {f"raw/{name}" for name in ("accounts", "products", "sales_teams", "sales_pipeline", "data_dictionary")}
@@ -86,14 +88,16 @@ def test_graph_is_the_one_of_the_docs(definitions: dg.Definitions) -> None:
 
 
 def test_every_asset_explains_itself(definitions: dg.Definitions) -> None:
-    groups = {"raw", "history", "features", "model", "scoring", "monitoring"}
     specs = list(definitions.resolve_all_asset_specs())
-    assert {spec.group_name for spec in specs} == groups
+    groups = ["1_raw", "2_history", "3_features", "4_model", "5_scoring", "6_monitoring"]
+    assert sorted({str(spec.group_name) for spec in specs}) == groups
     for spec in specs:
         assert spec.description, spec.key
         assert spec.owners, spec.key
         assert spec.kinds, spec.key
         assert spec.code_version, spec.key
+        assert spec.tags["domain"] == "sales"
+        assert spec.tags["stage"] == str(spec.group_name)[2:]
         schema = spec.metadata["dagster/column_schema"]
         assert isinstance(schema, dg.TableSchema)
         assert all(column.description for column in schema.columns), spec.key
@@ -133,12 +137,44 @@ def test_assets_stand_below_what_they_read() -> None:
 
 def test_jobs_and_schedule(definitions: dg.Definitions) -> None:
     names = {job.name for job in definitions.resolve_all_job_defs() if not job.name.startswith("__")}
-    assert names == {"monthly", "retrain", "backfill"}
+    assert names == {"monthly", "retrain", "backfill", "drift"}
     retrained = definitions.resolve_job_def("retrain").asset_layer.executable_asset_keys
     assert "raw/sales_pipeline" not in {key.to_user_string() for key in retrained}
     assert "scores" in {key.to_user_string() for key in retrained}
+    looked_at = definitions.resolve_job_def("drift").asset_layer.executable_asset_keys
+    reports = {"drift_report", "estimated_performance", "model_performance", "performance_comparison"}
+    assert {key.to_user_string() for key in looked_at} == reports
     schedule = definitions.resolve_schedule_def("monthly_schedule")
     assert schedule.cron_schedule == "0 4 2 * *"
+
+
+def test_groups_stand_in_reading_order_by_name() -> None:
+    stood: list[str] = []
+    for asset in ASSETS:
+        if asset.group not in stood:
+            stood.append(asset.group)
+    assert tuple(stood) == GROUPS
+
+
+def test_runs_tell_who_asked_for_them_and_that_they_make_all_that_follows(definitions: dg.Definitions) -> None:
+    tags = {name: definitions.resolve_job_def(name).tags for name in ("monthly", "retrain", "backfill", "drift")}
+    assert {name: found[TRIGGER_TAG] for name, found in tags.items()} == {
+        "monthly": "manual",
+        "retrain": "manual",
+        "backfill": "backfill",
+        "drift": "manual",
+    }
+    assert all(COMPLETE_TAG in found for found in tags.values())
+    graph = definitions.resolve_asset_graph()
+    for name in tags:
+        made = definitions.resolve_job_def(name).asset_layer.executable_asset_keys
+        for key in made:
+            assert graph.get(key).child_keys <= set(made), f"{name} makes {key} and not what follows"
+
+
+def test_only_one_run_at_a_time_trains_or_writes_the_registry() -> None:
+    trains = {"backtest_predictions", "candidate_predictions", "leakage_report", "win_model", "model_card"}
+    assert {asset.name for asset in ASSETS if asset.pool == TRAINING_POOL} == trains
 
 
 @pytest.mark.parametrize(

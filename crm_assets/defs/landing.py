@@ -1,0 +1,164 @@
+"""The sensor that asks for months whose extracts are new or have changed; which, is decided by `crm_assets.landing`."""
+
+import time
+from collections.abc import Mapping
+from functools import partial
+
+import dagster as dg
+from pydantic import TypeAdapter, ValidationError
+
+from crm_assets.calendar import Month
+from crm_assets.defs.jobs import BACKFILL, MONTHLY
+from crm_assets.defs.monthly import SOURCE
+from crm_assets.defs.partitions import outside_partitions
+from crm_assets.defs.platform import Platform
+from crm_assets.defs.raw import RAW_ASSETS
+from crm_assets.defs.run_tags import TRIGGER_TAG, Trigger, asked_by, months_tag, range_tags, run_going_on
+from crm_assets.errors import CrmAssetsError, LakeError, SettingsError, SourceError, may_pass
+from crm_assets.lake import Lake
+from crm_assets.lake.lake import NoLakeError
+from crm_assets.landing import Decision, Held, Seen, decide, look
+from crm_assets.settings import Settings
+from crm_assets.sources.folder import FolderSource
+from crm_assets.storage import StorageError
+
+SECONDS_BETWEEN_TICKS = 30
+READING_SECONDS = 30
+"""After this long a tick reads no further extract; Dagster gives it 60 seconds."""
+CONTENT_TAG = "crm_assets/landed_content"
+"""Tag of a run that was asked for here: the key of the request."""
+
+_SENSOR = "landing"
+_CURSOR: TypeAdapter[dict[str, Seen]] = TypeAdapter(dict[str, Seen])
+
+
+def months_land(settings: Settings) -> bool:
+    """Whether the source is a place where extracts land, as far as its URL tells."""
+    return not settings.source_url.startswith(("simulator:", "kaggle:"))
+
+
+def landing_sensor(settings: Settings, partitions: dg.MonthlyPartitionsDefinition) -> dg.SensorDefinition:
+    """The sensor; it runs from the start where extracts land and further months are expected."""
+    runs = months_land(settings) and partitions.end is None
+
+    @dg.sensor(
+        name=_SENSOR,
+        jobs=[MONTHLY, BACKFILL],
+        minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
+        default_status=dg.DefaultSensorStatus.RUNNING if runs else dg.DefaultSensorStatus.STOPPED,
+        description="Makes the months whose extracts are new or have changed, and what follows them, in one run: "
+        "docs/automation.md.",
+    )
+    def landing(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        if not months_land(settings):
+            return dg.SkipReason(f"extracts land in a folder or in S3, and CRM_SOURCE_URL is {settings.source_url}")
+        before = _read_cursor(context)
+        try:
+            # Opened anew, so that a place that was away is found when it is back.
+            platform = Platform(settings)
+            source = platform.source
+            if not isinstance(source, FolderSource):
+                return dg.SkipReason(f"no extract lands in {source.url}")
+            now = source.extracts()
+            held = held_months(settings, source.url)
+            seen = look(before, now, partial(_read, source, _Budget(READING_SECONDS)))
+        except (SourceError, LakeError, StorageError, SettingsError) as error:
+            return dg.SkipReason(f"nothing is known of what landed, the next tick looks again: {error}")
+        decision = decide(
+            before,
+            now,
+            seen,
+            held,
+            asked=_asked(context.instance),
+            outside=partial(outside_partitions, partitions),
+            going_on=f"run {going_on}" if (going_on := run_going_on(context.instance)) else None,
+        )
+        context.update_cursor(_CURSOR.dump_json({str(month): one for month, one in seen.items()}).decode())
+        if decision.months is None:
+            return dg.SkipReason(decision.told or f"the lake has every month as it landed, the newest {max(now)}")
+        if decision.notes:
+            context.log.info(decision.told)
+        return _request(decision, held)
+
+    return landing
+
+
+class _Budget:
+    """Time that a tick may spend on reading."""
+
+    def __init__(self, seconds: float) -> None:
+        self._until = time.monotonic() + seconds
+
+    @property
+    def spent(self) -> bool:
+        return time.monotonic() >= self._until
+
+
+def _read(source: FolderSource, budget: _Budget, month: Month, facts: str) -> Seen | None:
+    """Fingerprint of an extract, and its fault if it has one. Raises SourceError while the place cannot be read."""
+    if budget.spent:
+        return None
+    try:
+        content = source.fingerprint(month)
+        source.tables(month)
+    except SourceError as error:
+        if may_pass(error):
+            raise
+        return Seen(facts, fault=str(error), again=isinstance(error.__cause__, StorageError))
+    return Seen(facts, content)
+
+
+def held_months(settings: Settings, source_url: str) -> dict[Month, Held]:
+    """What the lake's raw tables were made from; empty where there is no lake yet.
+
+    Raises LakeError when the lake is another source's, or broken.
+    """
+    try:
+        lake = Lake.open(settings.dataset_url, source=source_url, create=False)
+    except NoLakeError:
+        return {}
+    months = sorted({month for asset in RAW_ASSETS for month in lake.months(asset.name)})
+    held = {}
+    for month in map(Month.parse, months):
+        manifests = [lake.manifest(asset.name, month) for asset in RAW_ASSETS]
+        contents = {str(found.inputs.get(SOURCE, "")) if found else "" for found in manifests}
+        stamp = " ".join(f"{found.sha256[:8]} {found.written_at}" for found in manifests if found)
+        held[month] = Held(contents.pop() if len(contents) == 1 else "", stamp)
+    return held
+
+
+def _asked(instance: dg.DagsterInstance) -> Mapping[str, str]:
+    """Requests made before, as Dagster keeps their runs: also after the sensor was reset."""
+    asked: dict[str, str] = {}
+    for record in instance.get_run_records(dg.RunsFilter(tags={TRIGGER_TAG: str(Trigger.LANDING)})):
+        run = record.dagster_run
+        if CONTENT_TAG in run.tags:
+            ended = f"run {run.run_id}, {run.status.value}: start it again from its page"
+            asked.setdefault(run.tags[CONTENT_TAG], ended)
+    return asked
+
+
+def _request(decision: Decision, held: Mapping[Month, Held]) -> dg.RunRequest:
+    assert decision.months is not None
+    first, last = decision.months
+    reason = ", ".join(f"{month} {'has changed' if month in held else 'landed'}" for month in decision.changed)
+    tags = {**asked_by(Trigger.LANDING, reason), CONTENT_TAG: decision.key}
+    # Should a tick be repeated before its run shows, Dagster starts no second one for the same key.
+    if first == last:
+        return dg.RunRequest(
+            run_key=decision.key,
+            job_name=MONTHLY.name,
+            partition_key=str(first),
+            tags={**tags, **months_tag(first, last)},
+        )
+    return dg.RunRequest(run_key=decision.key, job_name=BACKFILL.name, tags={**tags, **range_tags(first, last)})
+
+
+def _read_cursor(context: dg.SensorEvaluationContext) -> dict[Month, Seen]:
+    if not context.cursor:
+        return {}
+    try:
+        return {Month.parse(month): seen for month, seen in _CURSOR.validate_json(context.cursor).items()}
+    except (ValidationError, CrmAssetsError):
+        context.log.warning("the cursor is none that this version wrote: every extract is looked at anew")
+        return {}

@@ -1,0 +1,72 @@
+"""Tags of runs that operators filter by, and what is going on, which sensors look at before they ask for more."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+import dagster as dg
+
+from crm_assets.calendar import Month
+
+PARTITION_TAG = "dagster/partition"
+RANGE_START_TAG = "dagster/asset_partition_range_start"
+RANGE_END_TAG = "dagster/asset_partition_range_end"
+
+MONTHS_TAG = "crm_assets/months"
+"""The months of a run: `2017-05`, or `2017-05:2017-07`."""
+TRIGGER_TAG = "crm_assets/trigger"
+"""Who asked for a run, a `Trigger`; one started from an asset's page in Dagster has none."""
+REASON_TAG = "crm_assets/reason"
+"""Why a run was asked for, in words."""
+COMPLETE_TAG = "crm_assets/complete"
+"""Tag of a run that makes all that follows from what it makes, so that nobody needs to ask for that."""
+
+_GOING_ON = (
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+)
+_LONGEST_RUN = timedelta(days=1)
+"""A run that has been going on for longer belongs to a process that was killed."""
+
+
+class Trigger(StrEnum):
+    """Who asked for a run."""
+
+    LANDING = "landing"
+    """The sensor `landing`: an extract is new or has changed."""
+    SCHEDULE = "schedule"
+    """A schedule."""
+    RETRAIN = "retrain"
+    """The sensor `retraining`: monitoring calls for a model trained anew."""
+    CONDITION = "condition"
+    """An automation condition."""
+    BACKFILL = "backfill"
+    """The job `backfill`, launched in Dagster or by a client."""
+    MANUAL = "manual"
+    """A person: `crm-assets run`, or another job launched in Dagster."""
+
+
+def months_tag(first: Month, last: Month) -> dict[str, str]:
+    """`MONTHS_TAG` of a run over the months from `first` to `last`."""
+    return {MONTHS_TAG: str(first) if first == last else f"{first}:{last}"}
+
+
+def range_tags(first: Month, last: Month) -> dict[str, str]:
+    """Tags that have one run make every month from `first` to `last`."""
+    return {RANGE_START_TAG: str(first), RANGE_END_TAG: str(last), **months_tag(first, last)}
+
+
+def asked_by(trigger: Trigger, reason: str) -> dict[str, str]:
+    """Tags of a run that a sensor or schedule asks for."""
+    return {TRIGGER_TAG: str(trigger), REASON_TAG: reason}
+
+
+def run_going_on(instance: dg.DagsterInstance) -> str | None:
+    """Id of a run that is queued or going on; None when there is none."""
+    since = datetime.now(UTC) - _LONGEST_RUN
+    found = instance.get_run_records(dg.RunsFilter(statuses=_GOING_ON, created_after=since), limit=1)
+    return found[0].dagster_run.run_id if found else None

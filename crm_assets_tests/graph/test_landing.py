@@ -1,0 +1,176 @@
+"""From an extract that lands to scores, by real ticks of the sensor and real runs of what it asks for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from crm_assets.calendar import Month
+from crm_assets.dagster_home import dagster_home
+from crm_assets.defs.composition import build_definitions
+from crm_assets.defs.run_tags import MONTHS_TAG, RANGE_END_TAG, RANGE_START_TAG, REASON_TAG, TRIGGER_TAG
+from crm_assets.run import run_months
+from crm_assets.settings import Settings, load_settings
+from crm_assets.storage import StorageError
+from crm_assets_tests.graph.conftest import SMALL, cleared
+from crm_assets_tests.graph.landing import Deployment, extracts, land
+
+JANUARY, FEBRUARY, MARCH = Month(2017, 1), Month(2017, 2), Month(2017, 3)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return extracts(tmp_path_factory.mktemp("exported") / "crm")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    (tmp_path / "crm").mkdir()
+    with cleared():
+        return load_settings(
+            source_url=str(tmp_path / "crm"),
+            lake_url=str(tmp_path / "lake"),
+            home=tmp_path / "home",
+            first_month=JANUARY,
+            **SMALL,
+        )
+
+
+@pytest.fixture
+def deployment(settings: Settings) -> Iterator[Deployment]:
+    with dg.DagsterInstance.from_config(str(dagster_home(settings))) as instance:
+        yield Deployment(settings, instance)
+
+
+@pytest.mark.slow
+def test_months_land_change_and_are_made(deployment: Deployment, settings: Settings, exported: Path) -> None:
+    folder = Path(settings.source_url)
+    assert "holds no table" in str(deployment.tick())
+
+    land(exported / "2017-01", folder)
+    land(exported / "2017-02", folder)
+    assert "2017-01 has just landed and waits until it was listed alike twice" in str(deployment.tick())
+    request = deployment.tick()
+    assert isinstance(request, dg.RunRequest)
+    assert (request.tags[RANGE_START_TAG], request.tags[RANGE_END_TAG]) == ("2017-01", "2017-02")
+    assert request.tags[MONTHS_TAG] == "2017-01:2017-02"
+    assert request.tags[TRIGGER_TAG] == "landing"
+    assert deployment.run(request).success
+    assert deployment.months("scores") == ["2017-01", "2017-02"]
+    assert deployment.tick() == "the lake has every month as it landed, the newest 2017-02"
+
+    # The same bytes under a new time, and a file that is no table.
+    products = folder / "2017-02" / "products.csv"
+    os.utime(products, (1, 1))
+    (folder / "2017-02" / "notes.txt").write_text("see products")
+    assert deployment.tick() == "2017-02 is still being written and waits until it was listed alike twice"
+    assert deployment.tick() == "the lake has every month as it landed, the newest 2017-02"
+
+    products.write_text(products.read_text() + "GTX Late,GTX,77\n")
+    deployment.tick()
+    request = deployment.tick()
+    assert isinstance(request, dg.RunRequest)
+    assert (request.job_name, request.partition_key) == ("monthly", "2017-02")
+    assert request.tags[REASON_TAG] == "2017-02 has changed"
+    assert deployment.run(request).success
+    assert deployment.tick() == "the lake has every month as it landed, the newest 2017-02"
+
+    # The sensor's runs leave nothing for a person to run, and what a person runs is not asked for again.
+    assert run_months(settings, None, force=False, show_progress=False).made == ()
+    land(exported / "2017-03", folder)
+    assert run_months(settings, None, force=False, show_progress=False).made == (MARCH,)
+    deployment.tick()
+    assert deployment.tick() == "the lake has every month as it landed, the newest 2017-03"
+
+
+def test_a_half_uploaded_month_waits_and_says_for_what(
+    deployment: Deployment, settings: Settings, exported: Path
+) -> None:
+    folder = Path(settings.source_url)
+    land(exported / "2017-01", folder, "accounts", "products", "sales_pipeline")
+    assert deployment.tick() == "2017-01 waits for sales_teams.csv"
+    assert deployment.tick() == "2017-01 waits for sales_teams.csv"
+    land(exported / "2017-01", folder)
+    pipeline = folder / "2017-01" / "sales_pipeline.csv"
+    half = pipeline.read_bytes()[:-20]
+    pipeline.write_bytes(half)
+    assert "2017-01 is still being written" in str(deployment.tick())
+    assert "2017-01 cannot be used: " in str(deployment.tick())
+    assert str(pipeline) in str(deployment.tick())
+
+
+def test_a_listing_that_fails_is_no_empty_folder(
+    deployment: Deployment, settings: Settings, exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land(exported / "2017-01", Path(settings.source_url))
+    deployment.tick()
+    before = deployment.cursor
+    for path in ("crm_assets.storage._Folder.stamps", "crm_assets.storage._Folder.fingerprint"):
+        with monkeypatch.context() as patch:
+            patch.setattr(path, _fail)
+            assert "the next tick looks again: s3 said 503" in str(deployment.tick())
+        assert deployment.cursor == before
+    assert isinstance(deployment.tick(), dg.RunRequest)
+
+
+def _fail(*_: object) -> None:
+    raise StorageError("s3 said 503", transient=True)
+
+
+def test_a_run_that_goes_on_and_one_that_failed(deployment: Deployment, settings: Settings, exported: Path) -> None:
+    land(exported / "2017-01", Path(settings.source_url))
+    deployment.tick()
+    instance, job = deployment.instance, deployment.definitions.resolve_job_def("monthly")
+    other = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    assert deployment.tick() == f"2017-01 waits for run {other.run_id} to end"
+    instance.delete_run(other.run_id)
+    request = deployment.tick()
+    assert isinstance(request, dg.RunRequest)
+    asked = instance.create_run_for_job(job, status=dg.DagsterRunStatus.FAILURE, tags=dict(request.tags))
+    assert deployment.tick() == (
+        f"2017-01: the same content was asked for before, in run {asked.run_id}, FAILURE: start it again from its page"
+    )
+    deployment.cursor = None
+    deployment.tick()
+    assert "was asked for before" in str(deployment.tick())
+    instance.delete_run(asked.run_id)
+    assert isinstance(deployment.tick(), dg.RunRequest)
+
+
+def test_months_without_a_partition_are_told(deployment: Deployment, settings: Settings, exported: Path) -> None:
+    limited = Deployment(
+        settings.model_copy(update={"first_month": FEBRUARY, "last_month": FEBRUARY}), deployment.instance
+    )
+    for month in ("2017-01", "2017-02", "2017-03"):
+        land(exported / month, Path(settings.source_url))
+    told = str(limited.tick())
+    assert "2017-01 is before the first month: set CRM_FIRST_MONTH to have it made" in told
+    assert "2017-03 is after the last month, 2017-02: unset CRM_LAST_MONTH to have it made" in told
+    request = limited.tick()
+    assert isinstance(request, dg.RunRequest)
+    assert request.partition_key == "2017-02"
+
+
+def test_it_runs_by_itself_where_extracts_land_and_says_so_where_none_do(
+    deployment: Deployment, settings: Settings
+) -> None:
+    def status(**changed: object) -> dg.DefaultSensorStatus:
+        found = build_definitions(settings.model_copy(update=changed)).resolve_sensor_def("landing")
+        return found.default_status
+
+    assert status() is dg.DefaultSensorStatus.RUNNING
+    assert status(source_url="s3://bucket/crm") is dg.DefaultSensorStatus.RUNNING
+    assert status(last_month=MARCH) is dg.DefaultSensorStatus.STOPPED
+    assert status(source_url="simulator:") is dg.DefaultSensorStatus.STOPPED
+    simulated = Deployment(settings.model_copy(update={"source_url": "simulator:"}), deployment.instance)
+    assert simulated.tick() == "extracts land in a folder or in S3, and CRM_SOURCE_URL is simulator:"
+
+
+def test_a_cursor_of_another_version_begins_anew(deployment: Deployment, settings: Settings, exported: Path) -> None:
+    land(exported / "2017-01", Path(settings.source_url))
+    deployment.cursor = '{"2017-01": 7}'
+    assert "2017-01 has just landed" in str(deployment.tick())
