@@ -10,7 +10,7 @@ export CRM_SOURCE_URL := $(SOURCE)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-spark lint format types lock bench bench-model bench-monitoring docs clean
+.PHONY: help setup demo dev test test-spark test-survival lint format types lock bench bench-model bench-monitoring docs clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-17s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ test: $(SETUP) ## Run the tests
 
 test-spark: $(SPARK) ## Run the Spark tests (installs PySpark; needs Java 17)
 	@$(BIN)/pytest -m spark
+
+test-survival: $(SETUP) ## Kill runs at 30 moments each in a folder and on servers, and compare what they leave
+	@$(BIN)/pytest -m survival -s
 
 $(SPARK): $(SETUP) requirements-spark.lock
 	@$(BIN)/uv pip install --python $(BIN)/python --quiet --compile-bytecode --require-hashes -r requirements-spark.lock

@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import secrets
+import sqlite3
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -156,15 +157,29 @@ def kept_because(settings: Settings) -> str | None:
 def open_instance(settings: Settings) -> Iterator[DagsterInstance]:
     """Dagster's instance in its home, which is made if need be.
 
-    Raises SettingsError as `dagster_home` does, and RunStorageError when the database cannot be reached.
+    Raises SettingsError as `dagster_home` does, and RunStorageError when its records cannot be read or written, here or
+    while the block runs.
     """
     from dagster import DagsterInstance
+    from sqlalchemy.exc import SQLAlchemyError
 
     check_storage(settings)
     home = dagster_home(settings)
-    with _in_environment(environment_of(settings)), DagsterInstance.from_config(str(home)) as instance:
-        limit_pools(instance)
-        yield instance
+    try:
+        with _in_environment(environment_of(settings)), DagsterInstance.from_config(str(home)) as instance:
+            limit_pools(instance)
+            yield instance
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        raise records_fault(settings, error) from error
+
+
+def records_fault(settings: Settings, error: BaseException) -> RunStorageError:
+    """What to tell of an error of the database of Dagster's runs."""
+    said = str(error).strip().splitlines()[0].rstrip(".")
+    return RunStorageError(
+        f"Dagster's records, set up in {home_of(settings) / FILE}, cannot be used: {said}; free space there, give "
+        "access to it, or bring its database up, and run again"
+    )
 
 
 def limit_pools(instance: DagsterInstance) -> None:

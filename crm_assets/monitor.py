@@ -160,7 +160,8 @@ def _newest_compared(lake: Lake, newest: Month) -> Month:
 
 def _make(platform: Platform, name: str, month: Month) -> None:
     asset = _ASSETS[name]
-    store(platform, asset, month, asset.make(Inputs(asset, platform, month), month))
+    with platform.writing(lambda line: None):
+        store(platform, asset, month, asset.make(Inputs(asset, platform, month), month))
 
 
 def _notes(manifest: Manifest | None) -> dict[str, Any]:

@@ -15,16 +15,19 @@ import dagster as dg
 
 from crm_assets.calendar import Month, month_range
 from crm_assets.contracts import CRM_TABLES
-from crm_assets.dagster_home import dagster_home, kept_because, open_instance
+from crm_assets.dagster_home import dagster_home, kept_because, open_instance, records_fault
 from crm_assets.defs.assets import ASSETS
 from crm_assets.defs.checks import contract_fault
 from crm_assets.defs.composition import build_definitions
+from crm_assets.defs.interrupted import fail_interrupted, process_tags
 from crm_assets.defs.jobs import BACKFILL
+from crm_assets.defs.model import point_aliases
 from crm_assets.defs.platform import Platform
 from crm_assets.defs.provenance import stale_months
 from crm_assets.defs.run_tags import TRIGGER_TAG, Trigger, range_tags
 from crm_assets.defs.training import candidates_of
 from crm_assets.errors import CrmAssetsError, LakeError, QualityError, SourceError
+from crm_assets.modelling.promotion import WIN_MODEL
 from crm_assets.settings import Settings
 from crm_assets.stored import command_line
 
@@ -66,12 +69,21 @@ def run_months(settings: Settings, wanted: list[Month] | None, *, force: bool, s
     """
     platform = Platform(settings, _tell if show_progress else None)
     months = _readable(platform, wanted)
-    stale = months if force else [m for m in stale_months(platform, ASSETS, _known(platform, months)) if m in months]
-    # What comes after a month that is made again is made of it.
-    made = month_range(stale[0], months[-1]) if stale else []
-    if made:
-        _check_before(platform, made)
-        _execute(platform, _with_partitions(settings, platform, months), made, show_progress=show_progress)
+    with platform.writing(_tell):
+        with open_instance(settings) as instance:
+            fail_interrupted(instance)
+        known = _known(platform, months)
+        stale = months if force else [m for m in stale_months(platform, ASSETS, known) if m in months]
+        # What comes after a month that is made again is made of it.
+        made = month_range(stale[0], months[-1]) if stale else []
+        if made:
+            _check_before(platform, made)
+            _execute(platform, _with_partitions(settings, platform, months), made, show_progress=show_progress)
+        newest = platform.lake.months(WIN_MODEL.name)
+        decision = platform.manifest(WIN_MODEL.name, Month.parse(newest[-1])) if newest else None
+        if decision is not None and decision.notes.get("champion_version"):
+            # A run that was killed may have stored the decision and not followed it.
+            point_aliases(platform, decision)
     known = _known(platform, months)
     outdated = [m for m in stale_months(platform, ASSETS, known) if m not in months] if len(known) > len(months) else []
     return RunResult(platform, tuple(months), tuple(made), tuple(outdated))
@@ -146,12 +158,12 @@ def _execute(platform: Platform, settings: Settings, months: list[Month], *, sho
             result = job.execute_in_process(
                 instance=instance,
                 run_id=run_id,
-                tags={**range_tags(months[0], months[-1]), TRIGGER_TAG: str(Trigger.MANUAL)},
+                tags={**range_tags(months[0], months[-1]), TRIGGER_TAG: str(Trigger.MANUAL), **process_tags()},
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             )
         except Exception as error:
             # Dagster wraps what an asset or the lake raised; the user's mistake is somewhere in the chain of causes.
-            fault = _fault_in(error) or _failed_check(instance, run_id)
+            fault = _fault_in(error) or _records_fault_in(settings, error) or _failed_check(instance, run_id)
             if fault is None:
                 raise
             raise fault from error
@@ -160,15 +172,24 @@ def _execute(platform: Platform, settings: Settings, months: list[Month], *, sho
 
 
 def _fault_in(error: BaseException) -> CrmAssetsError | None:
+    return next((link for link in _chain(error) if isinstance(link, CrmAssetsError)), None)
+
+
+def _records_fault_in(settings: Settings, error: BaseException) -> CrmAssetsError | None:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    found = next((link for link in _chain(error) if isinstance(link, SQLAlchemyError | sqlite3.Error)), None)
+    return records_fault(settings, found) if found else None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
     # Exceptions that were raised again may stand in their own chain.
     seen: set[int] = set()
     link: BaseException | None = error
     while link is not None and id(link) not in seen:
-        if isinstance(link, CrmAssetsError):
-            return link
+        yield link
         seen.add(id(link))
         link = link.__cause__ or link.__context__
-    return None
 
 
 def _failed_check(instance: dg.DagsterInstance, run_id: str) -> QualityError | None:

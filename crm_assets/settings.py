@@ -118,6 +118,9 @@ class Settings(BaseSettings):
         description="Name of the source's part of the lake, of its model and Dagster home; made from the source.",
         pattern=r"^([a-z0-9_][a-z0-9_.-]*)?$",
     )
+    wait_seconds: int = Field(
+        600, ge=0, description="Seconds a run waits for another one that writes to the same part of the lake."
+    )
     mlflow_tracking_uri: str = Field(
         "", description="MLflow store; a SQLite file and a folder below `CRM_HOME` by default."
     )

@@ -5,30 +5,33 @@ Paths are relative, with `/` between their parts. A write is atomic: a reader se
 
 from __future__ import annotations
 
-import atexit
 import errno
 import functools
 import hashlib
 import os
+import random
 import re
 import secrets
 import shutil
-import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from crm_assets.errors import CrmAssetsError, SettingsError
+from crm_assets.locks import NAME, FolderLock, Holder, Lock, S3Lock
+from crm_assets.process import Process, file_is_left, process_folder
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
 
 FilePaths: TypeAlias = list[str]
 Stamps: TypeAlias = dict[str, str]
+
+_T = TypeVar("_T")
 
 _TEMPORARY = ".tmp-"
 _ABANDONED_AFTER_SECONDS = 86_400
@@ -38,8 +41,8 @@ _ONE_PUT_BYTES = 64 << 20
 """Larger files are sent to S3 in parts, which appear as one object when the last has arrived."""
 
 
-_PATIENT, _IMPATIENT = (60, 3), (5, 1)
-"""Seconds that an S3 server may take to answer, and how often it is asked."""
+_PATIENT, _IMPATIENT = (30, 100), (5, 1)
+"""Seconds that an S3 server may take to answer, and how often it is asked at most."""
 _patience = ContextVar("_patience", default=_PATIENT)
 
 
@@ -136,6 +139,18 @@ class Storage(ABC):
     def delete(self, path: str) -> None:
         """Remove a file, or nothing where there is none. Folders stay."""
 
+    @abstractmethod
+    def take(self, lock: Lock) -> Holder | None:
+        """Take a lock that `lock` made: None when it is held by this process now, else who holds it."""
+
+    @abstractmethod
+    def lock(self) -> Lock:
+        """The lock on the whole place, not taken yet."""
+
+    @abstractmethod
+    def remove_leftovers(self) -> None:
+        """Delete what killed writers left. For the holder of the lock, since nobody else writes then."""
+
 
 def open_storage(url: str, *, create: bool = False) -> Storage:
     """The folder or bucket prefix that `url` names, after a look whether it is there and lets itself be listed.
@@ -204,6 +219,8 @@ def _folder_errors(url: str, doing: str) -> Iterator[None]:
         errno.ENOTDIR: "a file stands where a folder is needed",
         errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
         errno.EISDIR: "a folder stands where a file is needed",
+        errno.ENOLCK: "it is on a file system without locks; mount it with them, or choose another place",
+        errno.ENOTSUP: "it is on a file system without locks; mount it with them, or choose another place",
     }
     try:
         yield
@@ -296,6 +313,18 @@ class _Folder(Storage):
         with _folder_errors(self.url, f"delete {path}"):
             self._target(path).unlink(missing_ok=True)
 
+    def lock(self) -> Lock:
+        return FolderLock(self._root)
+
+    def take(self, lock: Lock) -> Holder | None:
+        with _folder_errors(self.url, f"lock it by {NAME}"):
+            return lock.take()
+
+    def remove_leftovers(self) -> None:
+        with _folder_errors(self.url, "remove what an interrupted run left"):
+            for folder, _, _ in os.walk(self._root):
+                _remove_abandoned(Path(folder))
+
     def _target(self, path: str) -> Path:
         return self._root / _checked(path)
 
@@ -308,7 +337,7 @@ def _replacing(target: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(target.parent)
-    temporary = target.parent / f"{_TEMPORARY}{secrets.token_hex(8)}"
+    temporary = target.parent / f"{_TEMPORARY}{Process.current().file_part}-{secrets.token_hex(8)}"
     try:
         with temporary.open("xb") as stream:
             yield stream
@@ -329,15 +358,24 @@ def _replacing(target: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """Delete what killed writers left: temporary files to which nothing was written for a day. Raises OSError."""
+    """Delete what killed writers left. Raises OSError.
+
+    Those are temporary files of processes that are known to be gone, and those of other machines to which nothing was
+    written for a day.
+    """
     for file in folder.glob(f"{_TEMPORARY}*"):
         try:
-            if file.stat().st_mtime < time.time() - _ABANDONED_AFTER_SECONDS:
+            if file_is_left(file.name) or file.stat().st_mtime < time.time() - _ABANDONED_AFTER_SECONDS:
                 file.unlink()
         except FileNotFoundError:
             continue
 
 
+_CONNECT_SECONDS = 3
+_ATTEMPTS_TO_OPEN = 3
+_ATTEMPTS = 8
+"""Between them boto3 waits up to 1, 2, 4, 8, 16, 20 and 20 seconds, each time a random part of it."""
+_ATTEMPTS_TO_READ = 4
 _WRONG_KEY = "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or AWS_PROFILE"
 _NO_PERMISSION = "give the key permission to list the bucket and to get and put its objects"
 _WRONG_REGION = "set AWS_REGION to the region of the bucket"
@@ -378,9 +416,11 @@ class _S3(Storage):
                 f"{self.url}: boto3, which S3 needs, is not installed; pip install 'crm-assets[s3]'"
             ) from None
         with self._errors("open it"):
-            self._client = _s3_client(self.url)
+            # A wrong address is to be told within seconds; a place that has answered once is worth waiting for.
+            hasty = _s3_client(self.url, min(_ATTEMPTS_TO_OPEN, _attempts()))
             # Unlike a HEAD, a listing is answered with the reason of a refusal.
-            self._client.list_objects_v2(Bucket=bucket, Prefix=self._prefix, MaxKeys=1)
+            hasty.list_objects_v2(Bucket=bucket, Prefix=self._prefix, MaxKeys=1)
+            self._client = _s3_client(self.url, _attempts())
 
     def exists(self, path: str) -> bool:
         from botocore.exceptions import ClientError
@@ -406,8 +446,7 @@ class _S3(Storage):
 
     def read_bytes(self, path: str) -> bytes:
         with self._errors(f"read {path}"):
-            data: bytes = self._client.get_object(Bucket=self._bucket, Key=self._key(path))["Body"].read()
-            return data
+            return self._got(path, lambda answer: bytes(answer["Body"].read()))
 
     def list(self, prefix: str = "") -> FilePaths:
         return [*self._listed(prefix)]
@@ -454,6 +493,25 @@ class _S3(Storage):
         with self._errors(f"delete {path}"):
             self._client.delete_object(Bucket=self._bucket, Key=self._key(path))
 
+    def lock(self) -> Lock:
+        return S3Lock(self._client, self._bucket, f"{self._prefix}{NAME}")
+
+    def take(self, lock: Lock) -> Holder | None:
+        with self._errors("lock it"):
+            return lock.take()
+
+    def remove_leftovers(self) -> None:
+        from botocore.exceptions import ClientError
+
+        with self._errors("remove what an interrupted run left"), suppress(ClientError):
+            # Parts of an upload are no object, yet they take room. Not every key may see them, nor every server show.
+            answer = self._client.list_multipart_uploads(Bucket=self._bucket, Prefix=self._prefix)
+            for upload in answer.get("Uploads", []):
+                if upload["Key"].startswith(self._prefix):
+                    self._client.abort_multipart_upload(
+                        Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                    )
+
     def _key(self, path: str) -> str:
         return self._prefix + _checked(path)
 
@@ -466,12 +524,28 @@ class _S3(Storage):
         copy = self._copy(path, etag)
         if copy.exists():
             return copy
-        answer = self._client.get_object(Bucket=self._bucket, Key=self._key(path))
-        copy = self._copy(path, answer["ETag"])
-        with _replacing(copy, durable=False) as stream:
-            for block in answer["Body"].iter_chunks(_BLOCK):
-                stream.write(block)
-        return copy
+
+        def save(answer: Any) -> Path:
+            found = self._copy(path, answer["ETag"])
+            with _replacing(found, durable=False) as stream:
+                for block in answer["Body"].iter_chunks(_BLOCK):
+                    stream.write(block)
+            return found
+
+        return self._got(path, save)
+
+    def _got(self, path: str, read: Callable[[Any], _T]) -> _T:
+        """What `read` makes of an object; fetched anew where the connection breaks meanwhile, as boto3 does not."""
+        from botocore.exceptions import FlexibleChecksumError, HTTPClientError, IncompleteReadError
+
+        last = min(_ATTEMPTS_TO_READ, _attempts())
+        for attempt in range(1, last):
+            answer = self._client.get_object(Bucket=self._bucket, Key=self._key(path))
+            try:
+                return read(answer)
+            except (HTTPClientError, IncompleteReadError, FlexibleChecksumError):
+                time.sleep(random.random() * 2 ** (attempt - 1))
+        return read(self._client.get_object(Bucket=self._bucket, Key=self._key(path)))
 
     def _copy(self, path: str, etag: str) -> Path:
         return _kept(path.rpartition("/")[2], self.url, path, etag)
@@ -523,8 +597,19 @@ def _code(error: ClientError) -> str:
     return str(error.response["Error"].get("Code", "an error without a code"))
 
 
-def _s3_client(url: str) -> Any:
-    """A client for the endpoint, region and credentials of this process. Raises boto3's errors and StorageError."""
+def _attempts() -> int:
+    """How often a request is sent in all, once the place has answered: `AWS_MAX_ATTEMPTS`, or our own number."""
+    given = os.environ.get("AWS_MAX_ATTEMPTS", "")
+    return max(1, int(given)) if given.isdecimal() else _ATTEMPTS
+
+
+def _s3_client(url: str, attempts: int) -> Any:
+    """A client for the endpoint, region and credentials of this process. Raises boto3's errors and StorageError.
+
+    Args:
+        url: of the place, for messages.
+        attempts: how often a request is sent in all before its failure is told.
+    """
     import boto3
     import botocore.session
     from botocore.config import Config
@@ -538,9 +623,13 @@ def _s3_client(url: str) -> Any:
     core.register_component("data_loader", _service_descriptions())
     # boto3 alone of the AWS libraries does not know AWS_REGION.
     session = boto3.session.Session(botocore_session=core, region_name=os.environ.get("AWS_REGION") or None)
-    seconds, attempts = _patience.get()
-    retries = {"mode": "standard", "total_max_attempts": attempts}
-    config = Config(connect_timeout=3, read_timeout=seconds, retries=retries)
+    seconds, most = _patience.get()
+    config = Config(
+        connect_timeout=_CONNECT_SECONDS,
+        read_timeout=seconds,
+        retries={"mode": "standard", "total_max_attempts": min(attempts, most)},
+        tcp_keepalive=True,
+    )
     try:
         return session.client("s3", config=config)
     except ValueError as error:
@@ -560,18 +649,4 @@ def _service_descriptions() -> Any:
 def _kept(name: str, *version: str) -> Path:
     """Where this process keeps the local copy called `name` of a version of a file."""
     digest = hashlib.sha256("\n".join(version).encode()).hexdigest()
-    return _process_folder(os.getpid()) / digest[:32] / name
-
-
-@functools.cache
-def _process_folder(process: int) -> Path:
-    """Where the process of that number keeps local copies, until it ends."""
-    folder = Path(tempfile.mkdtemp(prefix="crm-assets-"))
-
-    def remove() -> None:
-        # A forked process inherits this, but not the folder.
-        if os.getpid() == process:
-            shutil.rmtree(folder, ignore_errors=True)
-
-    atexit.register(remove)
-    return folder
+    return process_folder() / digest[:32] / name

@@ -193,7 +193,7 @@ def test_a_copy_is_made_where_no_link_can_be(tmp_path: Path, monkeypatch: pytest
     shared_memory = Path("/dev/shm")
     if not shared_memory.is_dir() or shared_memory.stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("needs a second file system at /dev/shm")
-    monkeypatch.setattr(storage, "_process_folder", lambda _: tmp_path)
+    monkeypatch.setattr(storage, "process_folder", lambda: tmp_path)
     folder = shared_memory / f"crm-{os.getpid()}"
     try:
         place = open_storage(str(folder), create=True)

@@ -9,7 +9,8 @@ import dagster as dg
 from crm_assets.defs.alerting import alerts_sensor, freshness_policy
 from crm_assets.defs.assets import ASSETS, dagster_asset
 from crm_assets.defs.checks import CHECKS, asset_check
-from crm_assets.defs.io_manager import LakeIOManager
+from crm_assets.defs.interrupted import interrupted_runs
+from crm_assets.defs.io_manager import lake_io
 from crm_assets.defs.jobs import JOBS, drift_schedule, monthly_schedule
 from crm_assets.defs.landing import landing_sensor
 from crm_assets.defs.partitions import monthly_partitions
@@ -41,8 +42,9 @@ def build_definitions(settings: Settings, platform: Platform | None = None) -> d
             landing_sensor(settings, partitions),
             alerts_sensor(settings, partitions),
             retraining_sensor(settings, partitions),
+            interrupted_runs,
         ],
-        resources={"platform": platform, "lake_io": LakeIOManager()},
+        resources={"platform": platform, "lake_io": lake_io},
         # A process per step costs two to three seconds, more than most steps take.
         executor=dg.in_process_executor,
     )

@@ -59,8 +59,10 @@ class Inputs:
 
     @property
     def registry(self) -> Registry:
-        """The model registry."""
-        return self._platform.registry
+        """The model registry, which is waited for when it is away for a moment."""
+        registry = self._platform.registry
+        registry.bear_outages()
+        return registry
 
     @property
     def settings(self) -> Settings:

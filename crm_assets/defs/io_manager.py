@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
@@ -9,6 +10,7 @@ import polars as pl
 
 from crm_assets.calendar import Month
 from crm_assets.defs.assets import MonthsToMake
+from crm_assets.defs.interrupted import process_tags
 from crm_assets.defs.monthly import Made, MonthlyAsset
 from crm_assets.defs.platform import Platform
 from crm_assets.defs.provenance import DOCUMENTS, RETRAINED, current
@@ -30,7 +32,10 @@ class LakeIOManager(dg.IOManager):
 
     def _store_all(self, context: dg.OutputContext, obj: MonthsToMake) -> None:
         for month, made in obj.made():
+            obj.platform.check_lock()
             manifest = store(obj.platform, obj.asset, month, made)
+            if obj.asset.stored and month == obj.months[-1]:
+                obj.asset.stored(obj.platform, manifest)
             # The public way, on an asset's context, is over once its function has returned.
             context.step_context.add_asset_metadata(
                 metadata=shown_metadata(obj.platform, obj.asset, month, made, manifest, newest=month == obj.months[-1]),
@@ -42,6 +47,20 @@ class LakeIOManager(dg.IOManager):
     def load_input(self, context: dg.InputContext) -> None:
         """Nothing is loaded: assets read the months they need from the lake themselves."""
         raise NotImplementedError(f"{context.asset_key.to_user_string()} is read through the lake, not as an input")
+
+
+@dg.io_manager(  # type: ignore[arg-type]  # its types do not know that a generator will do
+    required_resource_keys={"platform"},
+    description="The lake, which no other process writes to while the run goes on.",
+)
+def lake_io(context: dg.InitResourceContext) -> Iterator[LakeIOManager]:
+    """The manager, for a run that has the lake to itself and says which process executes it."""
+    platform: Platform = context.resources.platform
+    if context.instance is not None and context.run_id is not None:
+        context.instance.add_run_tags(context.run_id, process_tags())
+    tell = context.log.info if context.log else print
+    with platform.writing(tell):
+        yield LakeIOManager()
 
 
 def store(platform: Platform, asset: MonthlyAsset, month: Month, made: Made) -> Manifest:

@@ -145,6 +145,26 @@ def _lost_model(platform: Platform, manifest: Manifest) -> str | None:
     return _rolled_back(platform, manifest)
 
 
+def point_aliases(platform: Platform, manifest: Manifest) -> None:
+    """Point the registry's aliases at the champion and the challenger of a stored month.
+
+    It follows the table, so that they name what the lake names also when the run is killed in between: the next run of
+    any month does it then. A backfill of the past does not move them, nor does a month whose champion was rolled back.
+    """
+    month, notes = Month.parse(manifest.month), manifest.notes
+    if str(month) != platform.lake.months(WIN_MODEL.name)[-1] or _rolled_back(platform, manifest):
+        return
+    registry = platform.registry
+    champion, version = notes.get("champion_version"), notes.get("model_version")
+    pointed = registry.champion()
+    if champion is not None and (pointed is None or pointed.version != champion):
+        registry.set_champion(str(champion))
+    beside = version not in {None, champion} and withdrawal(platform, month, notes.get("model_sha256")) is None
+    pointed = registry.challenger()
+    if beside != (pointed is not None) or (pointed is not None and pointed.version != version):
+        registry.set_challenger(str(version) if beside else None)
+
+
 @monthly_asset(
     WIN_MODEL,
     group=_GROUP,
@@ -154,6 +174,7 @@ def _lost_model(platform: Platform, manifest: Manifest) -> str | None:
     settings=(*TRAINING_SETTINGS, "promotion_margin", "calibration_limit"),
     lost=_lost_model,
     pool=TRAINING_POOL,
+    stored=point_aliases,
 )
 def win_model(inputs: Inputs, month: Month) -> Made:
     """The model trained on what had matured by the month-end, and the champion from then on.
@@ -188,7 +209,6 @@ def win_model(inputs: Inputs, month: Month) -> Made:
         champion, told = _best_rung(inputs, month, champion)
         row["reason"] = f"{row['reason']}; {told}"
     row |= champion
-    _point_aliases(inputs, month, row)
     return Made(
         _one_row(row),
         notes={**_notes(row), **notes},
@@ -358,14 +378,3 @@ def _candidate_runs(origin: RollingOrigin, month: Month, window: int) -> list[Ca
         )
         for candidate in origin.candidates
     ]
-
-
-def _point_aliases(inputs: Inputs, month: Month, row: dict[str, Any]) -> None:
-    """Point the registry's aliases at the newest month's champion and challenger; a backfill of the past does not."""
-    if month != inputs.last_month or any(later > month for later in inputs.held(WIN_MODEL.name)):
-        return
-    if row["champion_version"] is not None:
-        inputs.registry.set_champion(row["champion_version"])
-    version = row.get("model_version")
-    beside = version != row["champion_version"] and withdrawal(inputs, month, row.get("model_sha256")) is None
-    inputs.registry.set_challenger(version if beside else None)

@@ -96,6 +96,7 @@ class MonthlyAsset:
         probes_source: whether it reads the source besides other assets, so that it cannot be made from the lake alone.
         preview_by: column whose highest values Dagster's preview shows; the first rows when None.
         keep_replaced: whether the lake keeps the table of a month that is made again and comes out otherwise.
+        stored: told of the newest month of a run once it is stored.
         lost: tells why what a stored month stands for outside the lake is gone; None while it is there.
         pool: name of the pool of which only one run at a time makes the asset; None for as many as there are.
     """
@@ -115,6 +116,7 @@ class MonthlyAsset:
     keep_replaced: bool = False
     lost: Callable[[Platform, Manifest], str | None] | None = None
     pool: str | None = None
+    stored: Callable[[Platform, Manifest], None] | None = None
 
     @property
     def key(self) -> list[str]:
@@ -140,6 +142,7 @@ def monthly_asset(
     keep_replaced: bool = False,
     lost: Callable[[Platform, Manifest], str | None] | None = None,
     pool: str | None = None,
+    stored: Callable[[Platform, Manifest], None] | None = None,
 ) -> Callable[[Callable[[Inputs, Month], Made]], MonthlyAsset]:
     """Declare the decorated function as the asset that makes `table`; its docstring is the asset's description."""
 
@@ -159,6 +162,7 @@ def monthly_asset(
             keep_replaced=keep_replaced,
             lost=lost,
             pool=pool,
+            stored=stored,
         )
 
     return declare

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from copy import copy
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,7 +13,9 @@ import narwhals as nw
 
 from crm_assets.calendar import Month
 from crm_assets.engines import Engine, choose_engine, open_engine
+from crm_assets.errors import LakeError
 from crm_assets.lake import Lake, Manifest
+from crm_assets.locks import Lock
 from crm_assets.settings import Settings
 from crm_assets.sources import Source, open_source
 from crm_assets.sources.source import Progress
@@ -20,6 +24,14 @@ if TYPE_CHECKING:
     from crm_assets.registry import Registry
 
 T = TypeVar("T")
+
+
+@dataclass
+class _Writing:
+    """The lock on the lake, shared by all that stand for one deployment in this process."""
+
+    lock: Lock | None = None
+    depth: int = 0
 
 
 class Platform:
@@ -36,6 +48,7 @@ class Platform:
         self._shared: dict[str, tuple[Hashable, Any]] = {}
         self._manifests: dict[tuple[str, Month], Manifest | None] = {}
         self._listener: Callable[[str, Month], None] | None = None
+        self._writing = _Writing()
         self.retrained_for: str | None = None
         """Why models are trained anew with tuned candidates; None when they are trained as ever."""
 
@@ -71,6 +84,38 @@ class Platform:
             return other
 
         return self.shared("retraining", reason, make)
+
+    @contextmanager
+    def writing(self, tell: Callable[[str], None]) -> Iterator[None]:
+        """Keep other processes from writing to the lake while the block runs; blocks may stand in one another.
+
+        Args:
+            tell: told who is writing, if it has to be waited for.
+
+        Raises LakeError when another process has not ended within `CRM_WAIT_SECONDS`.
+        """
+        if self._writing.depth == 0:
+            with self.lake.held(self.settings.wait_seconds, tell) as lock:
+                # What was read before may have been written since.
+                self._manifests.clear()
+                self._shared.clear()
+                self._writing.lock, self._writing.depth = lock, 1
+                try:
+                    yield
+                finally:
+                    self._writing.lock, self._writing.depth = None, 0
+            return
+        self._writing.depth += 1
+        try:
+            yield
+        finally:
+            self._writing.depth -= 1
+
+    def check_lock(self) -> None:
+        """Raise LakeError when another process may write to the lake by now, as after this one was asleep for long."""
+        lost = self._writing.lock.lost if self._writing.lock else None
+        if lost:
+            raise LakeError(f"{self.lake.url}: the lock on it is lost, {lost}; nothing more was written, run it again")
 
     def manifest(self, asset: str, month: Month) -> Manifest | None:
         """Manifest of one month of an asset, None when the lake does not hold it; read once, until it is forgotten."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
 import glob
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import duckdb
 import narwhals as nw
 
 from crm_assets.engines.engine import failures_told
+from crm_assets.process import process_folder
 
 _REMEDY = "free space in the folder for temporary files (TMPDIR), or try CRM_ENGINE=polars"
 _MEMORY_REMEDY = "raise CRM_DUCKDB_MEMORY_LIMIT, or free space to spill to (TMPDIR)"
@@ -28,8 +27,7 @@ class DuckDBEngine:
     name = "duckdb"
 
     def __init__(self, memory_limit: str) -> None:
-        spill = tempfile.mkdtemp(prefix="crm-assets-duckdb-")
-        atexit.register(shutil.rmtree, spill, ignore_errors=True)
+        spill = tempfile.mkdtemp(dir=process_folder())
         config: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": memory_limit,
             "temp_directory": spill,

@@ -28,6 +28,8 @@ from crm_assets.errors import EngineError, LakeError
 from crm_assets.lake.enforcement import checked_rows, fitted_to
 from crm_assets.lake.manifest import Manifest, Provenance, Scalar
 from crm_assets.lake.overlay import Overlay
+from crm_assets.locks import Lock
+from crm_assets.process import process_folder
 from crm_assets.storage import MissingError, Storage, open_storage, sha256_of
 
 MARKER = "LAKE.json"
@@ -42,6 +44,7 @@ _PARQUET = "parquet"
 _MANIFEST = re.compile(r"(?P<asset>.+)/(?P<month>\d{4}-\d\d)(\.\w+)?\.manifest\.json")
 _WAITS_SECONDS = (0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 """How long a reader waits, attempt by attempt, for a writer that has replaced a file and not yet its manifest."""
+_LOOK_AGAIN_SECONDS = 0.3
 
 
 class Lake:
@@ -98,6 +101,36 @@ class Lake:
         """
         return _AsFound(self._storage)
 
+    @contextlib.contextmanager
+    def held(self, wait_seconds: float, tell: Callable[[str], None]) -> Iterator[Lock]:
+        """The lake's lock, held while the block runs: other processes that ask for it do not write meanwhile.
+
+        What killed writers left is removed first.
+
+        Args:
+            wait_seconds: how long to wait for another process that holds it.
+            tell: told once who that is.
+
+        Raises LakeError when the wait was in vain, naming the other process.
+        """
+        lock = self._storage.lock()
+        deadline, told = time.monotonic() + wait_seconds, False
+        while (holder := self._storage.take(lock)) is not None:
+            if time.monotonic() >= deadline:
+                raise LakeError(
+                    f"{self.url} is being written to by {holder}, so nothing was done in {wait_seconds:.0f} s; wait "
+                    "for it, or end it"
+                )
+            if not told:
+                tell(f"Waiting for {holder}, which writes to {self.url}.")
+                told = True
+            time.sleep(_LOOK_AGAIN_SECONDS)
+        try:
+            self._storage.remove_leftovers()
+            yield lock
+        finally:
+            lock.give_back()
+
     def write_table(
         self,
         asset: str,
@@ -129,7 +162,7 @@ class Lake:
         path = _path(asset, month, _PARQUET)
         place = self._storage.location(path)
         fitted = fitted_to(frame, table, place)
-        with _failures_told(place), tempfile.TemporaryDirectory(prefix="crm-assets-write-") as folder:
+        with _failures_told(place), tempfile.TemporaryDirectory(dir=process_folder()) as folder:
             local = Path(folder) / f"{month}.parquet"
             sink(fitted, local)
             rows = checked_rows(local, table, place)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from crm_assets.locks import Holder, Lock
 from crm_assets.storage import FilePaths, Stamps, Storage
 
 
@@ -55,6 +56,18 @@ class Overlay(Storage):
     def delete(self, path: str) -> None:
         """Remove what was written here; what is below shows again."""
         self._above.delete(path)
+
+    def lock(self) -> Lock:
+        """The lock on what is written here."""
+        return self._above.lock()
+
+    def take(self, lock: Lock) -> Holder | None:
+        """Take it."""
+        return self._above.take(lock)
+
+    def remove_leftovers(self) -> None:
+        """Delete what killed writers left here."""
+        self._above.remove_leftovers()
 
     def _of(self, path: str) -> Storage:
         return self._above if self._above.exists(path) else self._below

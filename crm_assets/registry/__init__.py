@@ -26,6 +26,7 @@ from crm_assets.calendar import Month
 from crm_assets.errors import CrmAssetsError, RegistryError, SettingsError
 from crm_assets.modelling.plots import png
 from crm_assets.modelling.win_model import WinModel
+from crm_assets.process import process_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +52,8 @@ _SQLITE = "sqlite:///"
 _SERVED_PACKAGES = ("mlflow", "narwhals", "numpy", "pandas")
 _PACKAGES_OF = {"catboost": "catboost", "lightgbm": "lightgbm", "random_forest": "lightgbm", "blend": "lightgbm"}
 """Candidate -> package that it needs besides."""
+_RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+_PATIENT_RETRIES = 6
 _QUIET = {
     "DO_NOT_TRACK": "true",
     "GIT_PYTHON_REFRESH": "quiet",
@@ -61,7 +64,7 @@ _QUIET = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_UV_AUTO_DETECT": "false",
     # An unreachable server is reported within seconds; MLflow's own patience is several minutes.
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    _RETRIES: "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }
 """Environment variables that MLflow and GitPython read on import; what the user has set stays."""
@@ -169,12 +172,13 @@ class Registry:
         """
         with self._failures_told("log a model version"):
             client, all_tags = self._client, {**tags, MONTH_TAG: str(month), SHA256_TAG: model.sha256}
+            experiment = self._experiment()
             logged = self._logged(model, month)
+            self._end_interrupted(experiment, month, logged)
             if logged is not None:
                 for name, value in tags.items():
                     client.set_model_version_tag(self.model_name, logged.version, name, value)
                 return logged
-            experiment = self._experiment()
             run_id = client.create_run(experiment, run_name=str(month), tags=all_tags).info.run_id
             status = "FAILED"
             try:
@@ -201,7 +205,7 @@ class Registry:
         with self._failures_told(f"describe version {version} of model {self.model_name}"):
             client = self._client
             known = client.get_model_version(self.model_name, version)
-            with tempfile.TemporaryDirectory() as folder:
+            with tempfile.TemporaryDirectory(dir=process_folder()) as folder:
                 for name, content in files.items():
                     Path(folder, name).write_bytes(content)
                 client.log_artifacts(str(known.run_id), folder, "model_card")
@@ -233,6 +237,14 @@ class Registry:
         with self._failures_told("look up versions"):
             return {str(version.version): version.tags.get(SHA256_TAG, "") for version in self._versions()}
 
+    def bear_outages(self) -> None:
+        """From now on let this process wait for a server that does not answer, for about two minutes at a time.
+
+        Retries come after 0, 4, 8, 16, 32 and 64 seconds. What the user has set in MLflow's own variables stays.
+        """
+        if os.environ.get(_RETRIES) == _QUIET[_RETRIES]:
+            os.environ[_RETRIES] = str(_PATIENT_RETRIES)
+
     @property
     def is_there(self) -> bool:
         """Whether there is a store; a server is taken to be there, and a SQLite file is made on first use."""
@@ -244,6 +256,13 @@ class Registry:
             if (version.tags.get(MONTH_TAG), version.tags.get(SHA256_TAG)) == (str(month), model.sha256):
                 return self._reference(version)
         return None
+
+    def _end_interrupted(self, experiment: str, month: Month, logged: ModelReference | None) -> None:
+        """End the runs of a month that were left going on by a process that was killed while it logged them."""
+        going_on = f"attributes.status = 'RUNNING' and tags.{MONTH_TAG} = '{month}'"
+        for run in self._client.search_runs([experiment], going_on):
+            complete = logged is not None and logged.run_id == run.info.run_id
+            self._client.set_terminated(run.info.run_id, "FINISHED" if complete else "KILLED")
 
     def _versions(self) -> list[ModelVersion]:
         found: list[ModelVersion] = []
@@ -348,7 +367,7 @@ class Registry:
             params=[Param(name, str(value)) for name, value in parameters.items()],
         )
         if figures:
-            with tempfile.TemporaryDirectory() as folder:
+            with tempfile.TemporaryDirectory(dir=process_folder()) as folder:
                 for name, figure in figures.items():
                     Path(folder, f"{name}.png").write_bytes(png(figure))
                 self._client.log_artifacts(run_id, folder, "plots")
@@ -364,7 +383,7 @@ class Registry:
             ).info.run_id
             self._log_run(child, candidate.parameters, candidate.metrics, {})
             if candidate.tuning is not None:
-                with tempfile.TemporaryDirectory() as folder:
+                with tempfile.TemporaryDirectory(dir=process_folder()) as folder:
                     Path(folder, "tuning.json").write_text(json.dumps(candidate.tuning, indent=2), encoding="utf-8")
                     self._client.log_artifacts(child, folder)
             self._client.set_terminated(child, "FINISHED")
@@ -380,7 +399,7 @@ class Registry:
         logged = client.create_logged_model(
             experiment, name="win_model", source_run_id=run_id, tags=tags, params=parameters
         )
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(dir=process_folder()) as folder:
             place = Path(folder, "model")
             _write_served(model, place, example, run_id=run_id, model_id=logged.model_id)
             client.log_model_artifacts(logged.model_id, str(place))
@@ -503,7 +522,7 @@ def _write_served(model: WinModel, place: Path, example: pd.DataFrame, *, run_id
         [ColSpec(DataType.string if name in model.categorical else DataType.double, name) for name in model.features]
     )
     packages = [*_SERVED_PACKAGES, *([_PACKAGES_OF[model.candidate]] if model.candidate in _PACKAGES_OF else [])]
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=process_folder()) as folder:
         file, code = Path(folder, _MODEL_FILE), Path(folder, _CODE_FILE)
         model.save(file)
         code.write_bytes(_package_code())
@@ -534,7 +553,7 @@ def _downloaded(tracking_uri: str, place: str) -> WinModel:
     """The model in the artifact folder `place`, whose name holds a random id, so that its content never changes."""
     import mlflow.artifacts
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=process_folder()) as folder:
         file = mlflow.artifacts.download_artifacts(
             artifact_uri=f"{place}/artifacts/{_MODEL_FILE}", dst_path=folder, tracking_uri=tracking_uri
         )

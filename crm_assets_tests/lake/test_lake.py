@@ -15,7 +15,7 @@ import narwhals as nw
 import polars as pl
 import pytest
 
-from crm_assets import __version__
+from crm_assets import __version__, process
 from crm_assets.engines import open_engine
 from crm_assets.engines.duckdb_engine import DuckDBEngine
 from crm_assets.errors import CrmAssetsError, LakeError
@@ -204,6 +204,7 @@ def test_too_little_memory_is_told_with_the_setting_that_limits_it(lake: Lake, t
 def test_a_temporary_folder_that_cannot_be_written_is_told(
     lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    process._process_folder.cache_clear()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
     with pytest.raises(LakeError, match=r"/deals/2017-05\.parquet: .*No such file or directory.*; .*TMPDIR"):
         write(lake)
