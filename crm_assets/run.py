@@ -22,6 +22,7 @@ from crm_assets.defs.composition import build_definitions
 from crm_assets.defs.interrupted import fail_interrupted, process_tags
 from crm_assets.defs.jobs import BACKFILL
 from crm_assets.defs.model import point_aliases
+from crm_assets.defs.patience import database_awaited
 from crm_assets.defs.platform import Platform
 from crm_assets.defs.provenance import stale_months
 from crm_assets.defs.run_tags import TRIGGER_TAG, Trigger, range_tags
@@ -151,6 +152,7 @@ def _execute(platform: Platform, settings: Settings, months: list[Month], *, sho
     with (
         _event_log_without_fsync(dagster_home(settings)),
         open_instance(settings) as instance,
+        database_awaited(),
         _progress(platform, len(months), show=show_progress),
     ):
         run_id = str(uuid.uuid4())

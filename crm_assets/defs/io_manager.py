@@ -12,6 +12,7 @@ from crm_assets.calendar import Month
 from crm_assets.defs.assets import MonthsToMake
 from crm_assets.defs.interrupted import process_tags
 from crm_assets.defs.monthly import Made, MonthlyAsset
+from crm_assets.defs.patience import database_awaited
 from crm_assets.defs.platform import Platform
 from crm_assets.defs.provenance import DOCUMENTS, RETRAINED, current
 from crm_assets.defs.retries import io_retried
@@ -59,7 +60,7 @@ def lake_io(context: dg.InitResourceContext) -> Iterator[LakeIOManager]:
     if context.instance is not None and context.run_id is not None:
         context.instance.add_run_tags(context.run_id, process_tags())
     tell = context.log.info if context.log else print
-    with platform.writing(tell):
+    with database_awaited(), platform.writing(tell):
         yield LakeIOManager()
 
 

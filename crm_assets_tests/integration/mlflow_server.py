@@ -18,32 +18,57 @@ START_SECONDS = 120
 STOP_SECONDS = 30
 
 
+class MlflowServer:
+    """A server that keeps everything in a folder, and its URL whenever it runs.
+
+    Args:
+        folder: for database, artifacts and log.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = f"http://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        folder, log = self._folder, self._folder / "server.log"
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self._port)]
+        command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{folder / 'server.db'}"]
+        command += ["--artifacts-destination", str(folder / "artifacts")]
+        environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                command, stdout=output, stderr=output, cwd=folder, env=environment, start_new_session=True
+            )
+        _wait_until_healthy(self._process, self.url, log)
+
+    def stop(self) -> None:
+        """Stop it, unless it is stopped."""
+        if self._process is None:
+            return
+        # The server runs its workers as processes of its own session: the signal goes to all of them.
+        os.killpg(self._process.pid, signal.SIGTERM)
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        self._process = None
+
+
 @contextmanager
 def mlflow_server(folder: Path) -> Iterator[str]:
     """The URL of a server that keeps everything in `folder`; it and its workers end with the block."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url, log = f"http://127.0.0.1:{port}", folder / "server.log"
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder / 'server.db'}"]
-    command += ["--artifacts-destination", str(folder / "artifacts")]
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    with log.open("wb") as output:
-        server = subprocess.Popen(
-            command, stdout=output, stderr=output, cwd=folder, env=environment, start_new_session=True
-        )
-        try:
-            _wait_until_healthy(server, url, log)
-            yield url
-        finally:
-            # The server runs its workers as processes of its own session: the signal goes to all of them.
-            os.killpg(server.pid, signal.SIGTERM)
-            try:
-                server.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                os.killpg(server.pid, signal.SIGKILL)
-                server.wait()
+    server = MlflowServer(folder)
+    try:
+        server.start()
+        yield server.url
+    finally:
+        server.stop()
 
 
 def _wait_until_healthy(server: subprocess.Popen[bytes], url: str, log: Path) -> None:

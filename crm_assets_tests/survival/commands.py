@@ -45,6 +45,7 @@ class Commands:
         moment: Moment | None = None,
         seconds: float | None = None,
         counts: Path | None = None,
+        pause: Path | None = None,
         **environment: str,
     ) -> int:
         """The exit code of a command.
@@ -54,6 +55,7 @@ class Commands:
             folder: in which it runs.
             moment: at which it kills itself.
             seconds: after which it is killed.
+            pause: file that it makes instead at that moment, and whose removal it waits for.
             counts: file that it writes the number of calls to, by name.
             environment: further variables.
         """
@@ -61,6 +63,7 @@ class Commands:
             "arguments": arguments,
             "folder": str(folder),
             "moment": moment,
+            "pause": str(pause) if pause else None,
             "counts": str(counts) if counts else None,
             "log": str(self.log),
             "environment": {**self.environment, **environment},

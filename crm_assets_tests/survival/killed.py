@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -41,11 +42,13 @@ class Tracer:
 
     Args:
         moment: (call, which of its calls from 1 on, before, during or after); None only counts.
+        pause: instead of being killed the process makes the file of this name then, and waits until it is gone.
     """
 
-    def __init__(self, moment: tuple[str, int, str] | None) -> None:
+    def __init__(self, moment: tuple[str, int, str] | None, pause: Path | None = None) -> None:
         self.counts: Counter[str] = Counter()
         self._moment = moment
+        self._pause = pause
 
     def install(self) -> None:
         """Trace this process."""
@@ -100,8 +103,14 @@ class Tracer:
     def _at(self, called: str, when: str, *, durable: bool = True) -> None:
         if called == "folder.rename" and durable:
             self.counts[called] += 1
-        if durable and self._is(called, when):
+        if not durable or not self._is(called, when):
+            return
+        if self._pause is None:
             _kill()
+            return
+        self._pause.touch()
+        while self._pause.exists():
+            time.sleep(0.02)
 
 
 class _Half:
@@ -132,7 +141,9 @@ def _carry_out(order: dict[str, Any]) -> None:
         os.dup2(log.fileno(), 2)
         os.chdir(order["folder"])
         os.environ.update(order["environment"])
-        tracer = Tracer(tuple(order["moment"]) if order["moment"] else None)
+        tracer = Tracer(
+            tuple(order["moment"]) if order["moment"] else None, Path(order["pause"]) if order["pause"] else None
+        )
         try:
             tracer.install()
             from crm_assets.cli import main
