@@ -284,12 +284,7 @@ def rollback(source: str | None, reason: str, version: str | None, yes: bool, as
     def agreed(planned: PlannedRollback) -> None:
         if not as_json:
             click.echo("\n".join(planned.lines()))
-        if yes:
-            return
-        if as_json or not _can_ask():
-            raise SettingsError("nothing was withdrawn, for nobody can be asked here: add --yes to do it")
-        if not click.confirm("Do it?"):
-            raise SettingsError("nothing was withdrawn")
+        _confirm(yes=yes, as_json=as_json, nothing="nothing was withdrawn")
 
     settings = load_settings(source_url=source)
     done = roll_back(settings, reason, version, show_progress=not as_json, agreed=agreed)
@@ -536,6 +531,134 @@ def simulate(
         click.echo(f"{opportunities:,} opportunities in {out}, their true probabilities in {truth}")
         taken = f"CRM_EXPORTED_ON={config.last.end} " if late_export or field_history else ""
         click.echo(f"Score them: {taken}crm-assets run --source {out}")
+
+
+DEMO_DRIFT = "win_rate@2017-11:0.35"
+_TO = click.option("--to", metavar="URL", help="Folder or s3://bucket/prefix to land in; CRM_SOURCE_URL by default.")
+_CRM = click.option(
+    "--simulator", metavar="URL", help="CRM to land, as simulator:?seed=3; only with its first month, then remembered."
+)
+_DRIFT = click.option(
+    "--drift",
+    multiple=True,
+    metavar="KIND@MONTH:SIZE",
+    help="From a month to come on, as price@2018-03:0.2; repeatable.",
+)
+
+
+@main.command(epilog=f"Example: crm-assets advance --to landing --months 3{EXIT_CODES}")
+@_TO
+@click.option("--months", "count", default=1, show_default=True, type=click.IntRange(min=1), help="How many to land.")
+@_CRM
+@_DRIFT
+@click.option("--reset", is_flag=True, help="Remove what was landed, and nothing else, instead of landing more.")
+@click.option("--yes", is_flag=True, help="Reset without asking.")
+@_JSON
+@_verb
+def advance(
+    *,
+    to: str | None,
+    count: int,
+    simulator: str | None,
+    drift: tuple[str, ...],
+    reset: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Land the next month of a simulated CRM in a folder of extracts, as if a month had passed.
+
+    A schedule or sensor of Dagster, or crm-assets run, takes it from there. Lake, models and Dagster's home are left
+    alone, by --reset too.
+    """
+    from crm_assets.settings import load_settings
+    from crm_assets.simulated_landing import LandedMonth, Landing
+    from crm_assets.simulator import Drift
+
+    landing = Landing(to or load_settings().source_url)
+    if reset:
+        months = landing.planned_reset()
+        if not as_json:
+            span = f"{months[-1]} to {months[0]}" if months else "no month"
+            click.echo(f"Of {landing.url} will be removed: {span} of {landing.simulator()}.")
+        _confirm(yes=yes, as_json=as_json, nothing="nothing was removed")
+        landing.reset()
+        if as_json:
+            click.echo(json.dumps({"to": landing.url, "removed": [str(month) for month in months]}))
+        else:
+            click.echo("Removed. What was made of it stays in the lake, the model store and Dagster's home.")
+        return
+
+    def landed(month: LandedMonth) -> None:
+        if not as_json:
+            click.echo(
+                f"{month.month}  {month.opportunities:,} opportunities, {month.created:,} of them new; "
+                f"{month.won:,} won and {month.lost:,} lost"
+            )
+
+    made = landing.advance(count, simulator=simulator, drifts=[Drift.parse(text) for text in drift], landed=landed)
+    if as_json:
+        told = {"to": landing.url, "simulator": landing.simulator(), "landed": [str(month) for month in made]}
+        click.echo(json.dumps(told))
+    else:
+        click.echo(f"Landed in {landing.url}: {landing.simulator()}")
+        click.echo(f"Score it, unless Dagster does: crm-assets run --source {landing.url}")
+
+
+@main.command(epilog=f"Example: crm-assets demo --replay --months 18 --drift price@2017-10:0.2{EXIT_CODES}")
+@click.option("--replay", is_flag=True, help="Run each month as soon as it has landed, instead of all in one run.")
+@click.option("--months", "count", default=18, show_default=True, type=click.IntRange(min=1), help="How many to land.")
+@click.option("--to", default="demo", show_default=True, metavar="URL", help="Folder or s3://bucket/prefix to land in.")
+@_CRM
+@_DRIFT
+@_JSON
+@_verb
+def demo(*, replay: bool, count: int, to: str, simulator: str | None, drift: tuple[str, ...], as_json: bool) -> None:
+    """Land the next months of a simulated CRM that drifts, run them, and tell what became of each.
+
+    Without --drift the CRM begins with one: win_rate@2017-11:0.35. A later call goes on where the last one ended. Lake
+    and model store are those of the settings, in which the folder has a part of its own.
+    """
+    import shutil
+
+    from crm_assets.replay import ending, header, line
+    from crm_assets.replay import replay as replayed
+    from crm_assets.settings import load_settings
+    from crm_assets.simulated_landing import Landing
+    from crm_assets.simulator import Drift, SimulationConfig
+
+    settings = load_settings(source_url=to)
+    begun = Landing(to).simulator()
+    drifts = [Drift.parse(text) for text in drift]
+    if begun is None and simulator is None and not drifts:
+        drifts = [Drift.parse(DEMO_DRIFT)]
+    # Redirected, the lines are whole.
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    if not as_json:
+        click.echo("\n".join(header()))
+    months = replayed(
+        settings,
+        count,
+        simulator=simulator,
+        drifts=drifts,
+        one_by_one=replay,
+        told=lambda month: None if as_json else click.echo("\n".join(line(month, width))),
+    )
+    crm = Landing(to).simulator()
+    if as_json:
+        click.echo(json.dumps({"to": to, "simulator": crm, "months": [month.as_dict() for month in months]}))
+        return
+    click.echo("\n".join(["", *ending(months, SimulationConfig.from_url(str(crm)).drifts)]))
+    click.echo(f"Scores: crm-assets scores --source {to}. Go on: crm-assets demo --replay --months 3 --to {to}")
+
+
+def _confirm(*, yes: bool, as_json: bool, nothing: str) -> None:
+    """Ask, unless told `yes`. Raises SettingsError, saying that `nothing` was done, on no or when nobody can answer."""
+    if yes:
+        return
+    if as_json or not _can_ask():
+        raise SettingsError(f"{nothing}, for nobody can be asked here: add --yes to do it")
+    if not click.confirm("Do it?"):
+        raise SettingsError(nothing)
 
 
 @main.command("alert-test", epilog=f"Example: crm-assets alert-test{EXIT_CODES}")

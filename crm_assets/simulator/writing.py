@@ -42,7 +42,7 @@ def write_extracts(simulation: Simulation, out: Path, months: Iterable[Month], f
         for month in months:
             below = folder / str(month)
             below.mkdir()
-            _write_tables(simulation.tables(month), below, file_format)
+            write_tables(simulation.tables(month), below, file_format)
 
 
 def write_late_export(simulation: Simulation, out: Path, file_format: FileFormat = "csv") -> None:
@@ -52,7 +52,7 @@ def write_late_export(simulation: Simulation, out: Path, file_format: FileFormat
     cannot be written, or the format is not one of `FILE_FORMATS`.
     """
     with _new_folder(out) as folder:
-        _write_tables(simulation.late_export(), folder, file_format)
+        write_tables(simulation.late_export(), folder, file_format)
 
 
 def write_field_history(simulation: Simulation, out: Path, file_format: FileFormat = "csv") -> None:
@@ -62,7 +62,7 @@ def write_field_history(simulation: Simulation, out: Path, file_format: FileForm
     cannot be written, or the format is not one of `FILE_FORMATS`.
     """
     with _new_folder(out) as folder:
-        _write_tables(simulation.field_history(), folder, file_format)
+        write_tables(simulation.field_history(), folder, file_format)
 
 
 def write_truth(simulation: Simulation, out: Path, months: Iterable[Month]) -> None:
@@ -92,7 +92,11 @@ def _checked(simulation: Simulation, months: Iterable[Month]) -> list[Month]:
     return chosen
 
 
-def _write_tables(tables: dict[str, pl.DataFrame], folder: Path, file_format: FileFormat) -> None:
+def write_tables(tables: dict[str, pl.DataFrame], folder: Path, file_format: FileFormat) -> None:
+    """Write each table to a file called for it in a folder that is there.
+
+    Raises OSError, and SettingsError when the format is not one of `FILE_FORMATS`.
+    """
     for name, frame in tables.items():
         file = folder / f"{name}.{file_format}"
         if file_format == "csv":
