@@ -163,11 +163,16 @@ class S3Lock(Lock):
 
     def give_back(self) -> None:
         """Let others take it. The object stays, so that a key need not be allowed to delete."""
+        from boto3.exceptions import Boto3Error
+        from botocore.exceptions import BotoCoreError, ClientError
+
         self._ended.set()
         if self._renewing is not None:
             self._renewing.join()
         if self._etag is not None and self._lost is None:
-            self._put(None, IfMatch=self._etag)
+            # Where the server is away the lease ends by itself, and what has gone wrong before is what is to be told.
+            with contextlib.suppress(BotoCoreError, Boto3Error, ClientError, OSError):
+                self._put(None, IfMatch=self._etag)
         self._etag = None
 
     @property

@@ -12,9 +12,10 @@ from crm_assets_tests.benchmarks.model_quality import quality
 from crm_assets_tests.benchmarks.model_speed import speed
 from crm_assets_tests.benchmarks.monitoring import monitoring
 from crm_assets_tests.benchmarks.monitoring_performance import performance
+from crm_assets_tests.benchmarks.run_queue import queue
 
 _ALL = (engines, demo, speed, quality, forecast_quality, gate)
-_LONG = (monitoring, performance)
+_LONG = (monitoring, performance, queue)
 
 
 @click.group(invoke_without_command=True)

@@ -46,6 +46,7 @@ class Commands:
         seconds: float | None = None,
         counts: Path | None = None,
         pause: Path | None = None,
+        constants: dict[str, float] | None = None,
         **environment: str,
     ) -> int:
         """The exit code of a command.
@@ -56,6 +57,7 @@ class Commands:
             moment: at which it kills itself.
             seconds: after which it is killed.
             pause: file that it makes instead at that moment, and whose removal it waits for.
+            constants: path of a module's constant -> value that it has for this command.
             counts: file that it writes the number of calls to, by name.
             environment: further variables.
         """
@@ -64,6 +66,7 @@ class Commands:
             "folder": str(folder),
             "moment": moment,
             "pause": str(pause) if pause else None,
+            "constants": constants or {},
             "counts": str(counts) if counts else None,
             "log": str(self.log),
             "environment": {**self.environment, **environment},

@@ -21,7 +21,7 @@ from crm_assets.registry import Registry
 from crm_assets.settings import Settings, load_settings
 from crm_assets.storage import open_storage
 from crm_assets_tests.graph.conftest import cleared
-from crm_assets_tests.integration.mlflow_server import mlflow_server
+from crm_assets_tests.integration.mlflow_server import MlflowServer
 from crm_assets_tests.integration.s3_server import S3Server
 from crm_assets_tests.survival.commands import Commands, commands, contents
 
@@ -41,6 +41,8 @@ class Place(ABC):
 
     folder: Path
     settings: Settings
+    dagster_home: Path | None = None
+    """Where Dagster's configuration is, if not where the settings have it."""
 
     def __init__(self, run: Commands, root: Path) -> None:
         self.command = run
@@ -73,7 +75,7 @@ class Place(ABC):
         found = client.get_experiment_by_name(self.settings.model_name)
         assert found is not None
         going_on = client.search_runs([found.experiment_id], "attributes.status = 'RUNNING'")
-        with dg.DagsterInstance.from_config(str(self.settings.dagster_home)) as instance:
+        with dg.DagsterInstance.from_config(str(self.dagster_home or self.settings.dagster_home)) as instance:
             unfinished = [run.status for run in instance.get_runs() if not run.is_finished]
         return {
             "lake": contents(self.settings.dataset_url),
@@ -124,10 +126,10 @@ class InFolder(Place):
 class OnServers(Place):
     """A lake in S3 with an MLflow server."""
 
-    def __init__(self, run: Commands, root: Path, server: S3Server, bucket: str, mlflow_url: str) -> None:
+    def __init__(self, run: Commands, root: Path, server: S3Server, bucket: str, mlflow: MlflowServer) -> None:
         super().__init__(run, root)
         self._base = _base(run, root)
-        self._server, self._bucket, self._mlflow = server, bucket, mlflow_url
+        self.server, self._bucket, self.mlflow = server, bucket, mlflow
         self.folder = root / "place"
 
     def renew(self) -> None:
@@ -138,21 +140,25 @@ class OnServers(Place):
                 dataset="crm",
                 lake_url=url,
                 home=self.folder / ".crm_assets",
-                mlflow_tracking_uri=self._mlflow,
+                mlflow_tracking_uri=self.mlflow.url,
             )
-        self.environment = {**self._server.environment, "CRM_LAKE_URL": url, "CRM_MLFLOW_TRACKING_URI": self._mlflow}
+        self.environment = {
+            **self.server.environment,
+            "CRM_LAKE_URL": url,
+            "CRM_MLFLOW_TRACKING_URI": self.mlflow.url,
+        }
         storage = open_storage(url)
         lake = self._base / "lake"
         for file in sorted(path for path in lake.rglob("*") if path.is_file() and path.name != ".lock"):
             storage.put_file(file, file.relative_to(lake).as_posix())
         shutil.rmtree(self.folder, ignore_errors=True)
         shutil.copytree(self._base / ".crm_assets", self.folder / ".crm_assets")
-        client = Registry(self._mlflow, self.settings.model_name)._client
+        client = Registry(self.mlflow.url, self.settings.model_name)._client
         for model in client.search_registered_models():
             client.delete_registered_model(model.name)
 
     def left(self) -> list[str]:
-        uploads = self._server.client().list_multipart_uploads(Bucket=self._bucket).get("Uploads", [])
+        uploads = self.server.client().list_multipart_uploads(Bucket=self._bucket).get("Uploads", [])
         return [upload["Key"] for upload in uploads]
 
 
@@ -169,5 +175,10 @@ def on_servers(
 ) -> Iterator[OnServers]:
     root = tmp_path_factory.mktemp("kills")
     (root / "mlflow").mkdir()
-    with mlflow_server(root / "mlflow") as url, commands(root) as run:
-        yield OnServers(run, root, s3_environment, s3_bucket, url)
+    mlflow = MlflowServer(root / "mlflow")
+    try:
+        mlflow.start()
+        with commands(root) as run:
+            yield OnServers(run, root, s3_environment, s3_bucket, mlflow)
+    finally:
+        mlflow.stop()

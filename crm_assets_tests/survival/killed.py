@@ -144,6 +144,9 @@ def _carry_out(order: dict[str, Any]) -> None:
         tracer = Tracer(
             tuple(order["moment"]) if order["moment"] else None, Path(order["pause"]) if order["pause"] else None
         )
+        for path, value in order["constants"].items():
+            module, _, constant = path.rpartition(".")
+            setattr(importlib.import_module(module), constant, value)
         try:
             tracer.install()
             from crm_assets.cli import main
