@@ -110,6 +110,84 @@ def run(source: str | None, months: str | None, force: bool, as_json: bool) -> N
         print_summary(shown, result)
 
 
+_BACKFILL_CODES = """
+
+\b
+Exit codes: 11 Dagster cannot be reached or used, 12 the run failed, 13 it was
+cancelled, 14 not done in time (it goes on); otherwise as of every command.
+"""
+
+
+@main.command(epilog=f"Example: crm-assets backfill 2017-01:2017-12 --url http://localhost:3000{_BACKFILL_CODES}")
+@click.argument("months", metavar="START:END")
+@_SOURCE
+@click.option("--assets", metavar="A,B", help="Names of the assets, with commas in between; all by default.")
+@click.option("--url", metavar="URL", help="Web server of the Dagster that is to do it; this process by default.")
+@click.option("--per-month", is_flag=True, help="A run for each month, one after the other, instead of one for all.")
+@click.option("--force", is_flag=True, help="Make what is up to date as well.")
+@click.option("--plan", "only_plan", is_flag=True, help="Tell what would be made and why, and do nothing.")
+@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Longest time to wait for it.")
+@click.option("--yes", is_flag=True, help="Do it without asking.")
+@_JSON
+@_verb
+def backfill(
+    *,
+    months: str,
+    source: str | None,
+    assets: str | None,
+    url: str | None,
+    per_month: bool,
+    force: bool,
+    only_plan: bool,
+    timeout: float | None,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Make what is missing or out of date in a range of months, here or by a running Dagster.
+
+    The plan is shown and has to be confirmed. The same command goes on where it was cut off, and joins a run that is
+    going on.
+    """
+    from crm_assets.calendar import parse_months
+    from crm_assets.client import Platform, silent
+
+    wanted = parse_months(months)
+    if url and source:
+        raise SettingsError("--source is a setting of the Dagster at --url: leave it out")
+    names = None if assets is None else [name.strip() for name in assets.split(",") if name.strip()]
+    platform = Platform.connect(url) if url else Platform.local(source=source)
+    plan = platform.plan(names, wanted[0], wanted[-1], force=force)
+    if only_plan:
+        click.echo(json.dumps(plan.as_dict()) if as_json else str(plan))
+        return
+    if not as_json:
+        click.echo(str(plan))
+    if plan and not yes:
+        if as_json or not _can_ask():
+            raise SettingsError("nothing was started, for nobody can be asked here: add --yes to do it")
+        if not click.confirm("Do it?"):
+            raise SettingsError("nothing was started")
+    try:
+        done = platform.backfill(
+            names,
+            wanted[0],
+            wanted[-1],
+            per_month=per_month,
+            force=force,
+            on_progress=silent if as_json else None,
+            timeout=timeout,
+        )
+    except KeyboardInterrupt:
+        goes_on = f"the run goes on: see {url}/runs" if url else "it was stopped, what is stored is kept"
+        click.echo(f"Interrupted; {goes_on}. The same command goes on where it stopped.", err=True)
+        sys.exit(130)
+    if as_json:
+        told = {"state": done.state, "runs": done.run_ids, "urls": done.urls, "done": done.done, "total": done.total}
+        click.echo(json.dumps({**told, "joined": done.joined, "plan": plan.as_dict()}))
+    elif plan:
+        click.echo(f"{done}.")
+
+
 @main.command(epilog=f"Example: crm-assets scores --as-of 2017-09 --top 20{EXIT_CODES}")
 @_SOURCE
 @click.option("--as-of", "--month", "month", metavar="M", help="Month-end, YYYY-MM; the newest by default.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +70,9 @@ def run_months(settings: Settings, wanted: list[Month] | None, *, force: bool, s
     """
     platform = Platform(settings, _tell if show_progress else None)
     months = _readable(platform, wanted)
+    kept = kept_because(settings)
+    if kept and show_progress:
+        _tell(kept)
     with platform.writing(_tell):
         with open_instance(settings) as instance:
             fail_interrupted(instance)
@@ -78,8 +81,8 @@ def run_months(settings: Settings, wanted: list[Month] | None, *, force: bool, s
         # What comes after a month that is made again is made of it.
         made = month_range(stale[0], months[-1]) if stale else []
         if made:
-            _check_before(platform, made)
-            _execute(platform, _with_partitions(settings, platform, months), made, show_progress=show_progress)
+            with _progress(platform, len(made), show=show_progress):
+                make_range(platform, made)
         newest = platform.lake.months(WIN_MODEL.name)
         decision = platform.manifest(WIN_MODEL.name, Month.parse(newest[-1])) if newest else None
         if decision is not None and decision.notes.get("champion_version"):
@@ -88,6 +91,39 @@ def run_months(settings: Settings, wanted: list[Month] | None, *, force: bool, s
     known = _known(platform, months)
     outdated = [m for m in stale_months(platform, ASSETS, known) if m not in months] if len(known) > len(months) else []
     return RunResult(platform, tuple(months), tuple(made), tuple(outdated))
+
+
+def make_range(
+    platform: Platform,
+    months: list[Month],
+    *,
+    assets: Sequence[str] | None = None,
+    tags: Mapping[str, str] | None = None,
+    run_id: str | None = None,
+) -> None:
+    """Make assets of a range of months as one Dagster run in this process.
+
+    Args:
+        platform: the deployment; its listener is told of every month of an asset that is done.
+        months: in order, without a gap.
+        assets: their names; None for all.
+        tags: of the run, besides those of its range.
+        run_id: of the run; a new one by default.
+
+    Raises CrmAssetsError as `run_months` does.
+    """
+    with platform.writing(_tell):
+        _check_before(platform, months)
+        settings = _with_partitions(platform.settings, platform, months)
+        job = build_definitions(settings, platform).resolve_job_def(BACKFILL.name)
+        of_run = {
+            TRIGGER_TAG: str(Trigger.MANUAL),
+            **(tags or {}),
+            **range_tags(months[0], months[-1]),
+            **process_tags(),
+        }
+        keys = None if assets is None else [dg.AssetKey(name.split("/")) for name in assets]
+        _execute(job, settings, of_run, keys, run_id or str(uuid.uuid4()))
 
 
 def _tell(line: str) -> None:
@@ -144,23 +180,16 @@ def _with_partitions(settings: Settings, platform: Platform, months: list[Month]
     return settings.model_copy(update={"first_month": first, "last_month": last})
 
 
-def _execute(platform: Platform, settings: Settings, months: list[Month], *, show_progress: bool) -> None:
-    job = build_definitions(settings, platform).resolve_job_def(BACKFILL.name)
-    kept = kept_because(settings)
-    if kept and show_progress:
-        _tell(kept)
-    with (
-        _event_log_without_fsync(dagster_home(settings)),
-        open_instance(settings) as instance,
-        database_awaited(),
-        _progress(platform, len(months), show=show_progress),
-    ):
-        run_id = str(uuid.uuid4())
+def _execute(
+    job: dg.JobDefinition, settings: Settings, tags: dict[str, str], assets: list[dg.AssetKey] | None, run_id: str
+) -> None:
+    with _event_log_without_fsync(dagster_home(settings)), open_instance(settings) as instance, database_awaited():
         try:
             result = job.execute_in_process(
                 instance=instance,
                 run_id=run_id,
-                tags={**range_tags(months[0], months[-1]), TRIGGER_TAG: str(Trigger.MANUAL), **process_tags()},
+                tags=tags,
+                asset_selection=assets,
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             )
         except Exception as error:

@@ -12,7 +12,7 @@ from crm_assets.defs.drift import DRIFT_ASSETS
 from crm_assets.defs.feature_table import FEATURE_ASSETS
 from crm_assets.defs.history import HISTORY_ASSETS
 from crm_assets.defs.inputs import Inputs
-from crm_assets.defs.jobs import REASON_TAG
+from crm_assets.defs.jobs import ONLY_OUT_OF_DATE_TAG, REASON_TAG
 from crm_assets.defs.leakage import LEAKAGE_ASSETS
 from crm_assets.defs.model import backtest_predictions, candidate_predictions, promotion_checks, win_model
 from crm_assets.defs.model_card import model_card
@@ -20,6 +20,7 @@ from crm_assets.defs.monthly import Made, MonthlyAsset
 from crm_assets.defs.partitions import partition_mapping
 from crm_assets.defs.performance import PERFORMANCE_ASSETS
 from crm_assets.defs.platform import Platform
+from crm_assets.defs.provenance import out_of_date
 from crm_assets.defs.raw import RAW_ASSETS
 from crm_assets.defs.scoring import SCORING_ASSETS
 
@@ -46,19 +47,31 @@ ASSETS: tuple[MonthlyAsset, ...] = (
 
 @dataclass(frozen=True)
 class MonthsToMake:
-    """What a step hands to the IO manager: months that are made one by one as they are stored."""
+    """What a step hands to the IO manager: months that are made one by one as they are stored.
+
+    Attributes:
+        asset: to make.
+        platform: the deployment.
+        months: in order.
+        keep_up_to_date: whether months that would come out as they are stored are not made again.
+    """
 
     asset: MonthlyAsset
     platform: Platform
     months: tuple[Month, ...]
+    keep_up_to_date: bool = False
 
-    def made(self) -> Iterator[tuple[Month, Made]]:
-        """Each month, in order, with what was made for it."""
+    def made(self) -> Iterator[tuple[Month, Made | None]]:
+        """Each month, in order, with what was made for it; None where what is stored is kept."""
         if self.asset.source_fingerprint:
             # A fault in any month shows before the first one is stored, so that the lake stays as it was.
             for month in self.months:
                 self.platform.source.tables(month)
         for month in self.months:
+            # Asked when its turn has come: a month may be made of the one before.
+            if self.keep_up_to_date and out_of_date(self.platform, self.asset, month) is None:
+                yield month, None
+                continue
             yield month, self.asset.make(Inputs(self.asset, self.platform, month, self.months[-1]), month)
 
 
@@ -102,6 +115,8 @@ def dagster_asset(
     def make(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> MonthsToMake:
         if reason := context.run.tags.get(REASON_TAG):
             platform = platform.retraining(reason)
-        return MonthsToMake(asset, platform, tuple(Month.parse(key) for key in context.partition_keys))
+        months = tuple(Month.parse(key) for key in context.partition_keys)
+        keep = context.run.tags.get(ONLY_OUT_OF_DATE_TAG) == "true"
+        return MonthsToMake(asset, platform, months, keep_up_to_date=keep)
 
     return make

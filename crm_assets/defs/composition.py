@@ -14,6 +14,7 @@ from crm_assets.defs.io_manager import lake_io
 from crm_assets.defs.jobs import JOBS, drift_schedule, monthly_schedule
 from crm_assets.defs.landing import landing_sensor
 from crm_assets.defs.partitions import monthly_partitions
+from crm_assets.defs.planning import planning_sensor
 from crm_assets.defs.platform import Platform
 from crm_assets.defs.retraining import retraining_sensor
 from crm_assets.settings import Settings
@@ -43,6 +44,7 @@ def build_definitions(settings: Settings, platform: Platform | None = None) -> d
             alerts_sensor(settings, partitions),
             retraining_sensor(settings, partitions),
             interrupted_runs,
+            planning_sensor(settings, partitions),
         ],
         resources={"platform": platform, "lake_io": lake_io},
         # A process per step costs two to three seconds, more than most steps take.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import dagster as dg
@@ -17,6 +17,7 @@ from crm_assets.defs.platform import Platform
 from crm_assets.defs.provenance import DOCUMENTS, RETRAINED, current
 from crm_assets.defs.retries import io_retried
 from crm_assets.defs.shown_metadata import markdown, picture
+from crm_assets.errors import LakeError
 from crm_assets.lake import Manifest
 from crm_assets.lake.lake import Notes
 
@@ -33,13 +34,18 @@ class LakeIOManager(dg.IOManager):
 
     def _store_all(self, context: dg.OutputContext, obj: MonthsToMake) -> None:
         for month, made in obj.made():
-            obj.platform.check_lock()
-            manifest = store(obj.platform, obj.asset, month, made)
-            if obj.asset.stored and month == obj.months[-1]:
-                obj.asset.stored(obj.platform, manifest)
+            newest = month == obj.months[-1]
+            if made is None:
+                shown = kept_metadata(obj.platform, obj.asset, month)
+            else:
+                obj.platform.check_lock()
+                manifest = store(obj.platform, obj.asset, month, made)
+                if obj.asset.stored and newest:
+                    obj.asset.stored(obj.platform, manifest)
+                shown = shown_metadata(obj.platform, obj.asset, month, made, manifest, newest=newest)
             # The public way, on an asset's context, is over once its function has returned.
             context.step_context.add_asset_metadata(
-                metadata=shown_metadata(obj.platform, obj.asset, month, made, manifest, newest=month == obj.months[-1]),
+                metadata=shown,
                 asset_key=context.asset_key,
                 partition_key=str(month),
             )
@@ -84,6 +90,47 @@ def store(platform: Platform, asset: MonthlyAsset, month: Month, made: Made) -> 
     return manifest
 
 
+def kept_metadata(platform: Platform, asset: MonthlyAsset, month: Month) -> dict[str, Any]:
+    """Row count, place, hash and figures of a month that a run found up to date.
+
+    Dagster counts it as made by that run, and would otherwise show nothing of it.
+    """
+    manifest = platform.manifest(asset.name, month)
+    if manifest is None:
+        raise LakeError(f"{platform.lake.location(asset.name, month)} was deleted while a run kept it: run it again")
+    listed = manifest.notes.get(DOCUMENTS, [])
+    documents = listed if isinstance(listed, list) else []
+    notes = {name: value for name, value in manifest.notes.items() if name != DOCUMENTS}
+    told = _stored_metadata(platform, asset, month, manifest, notes=notes, documents=documents)
+    return {**told, "kept": f"up to date since {manifest.written_at}, not made again"}
+
+
+def _stored_metadata(
+    platform: Platform,
+    asset: MonthlyAsset,
+    month: Month,
+    manifest: Manifest,
+    *,
+    notes: Mapping[str, Any],
+    documents: Iterable[Any],
+) -> dict[str, Any]:
+    metadata: dict[str, Any] = {
+        "dagster/row_count": manifest.rows,
+        "dagster/uri": platform.lake.location(asset.name, month),
+        "sha256": manifest.sha256,
+        "size_bytes": manifest.size_bytes,
+    }
+    if RETRAINED in manifest.settings:
+        metadata[RETRAINED] = manifest.settings[RETRAINED]
+    for name, value in notes.items():
+        if value is None:
+            continue
+        metadata[name] = dg.MetadataValue.json(value) if isinstance(value, list | dict) else value
+    for suffix in documents:
+        metadata[f"{suffix}_report"] = dg.MetadataValue.path(platform.lake.location(asset.name, month, suffix))
+    return metadata
+
+
 def shown_metadata(
     platform: Platform, asset: MonthlyAsset, month: Month, made: Made, manifest: Manifest, *, newest: bool
 ) -> dict[str, Any]:
@@ -93,21 +140,8 @@ def shown_metadata(
     if asset.preview_by:
         rows = rows.sort(asset.preview_by, descending=True, nulls_last=True, maintain_order=True)
     head = rows.head(_PREVIEW_ROWS).collect()
-    metadata: dict[str, Any] = {
-        "dagster/row_count": manifest.rows,
-        "dagster/uri": lake.location(asset.name, month),
-        "sha256": manifest.sha256,
-        "size_bytes": manifest.size_bytes,
-        "preview": dg.MetadataValue.md(markdown(head)),
-    }
-    if RETRAINED in manifest.settings:
-        metadata[RETRAINED] = manifest.settings[RETRAINED]
-    for name, value in made.notes.items():
-        if value is None:
-            continue
-        metadata[name] = dg.MetadataValue.json(value) if isinstance(value, list | dict) else value
-    for suffix in made.documents:
-        metadata[f"{suffix}_report"] = dg.MetadataValue.path(lake.location(asset.name, month, suffix))
+    metadata = _stored_metadata(platform, asset, month, manifest, notes=made.notes, documents=made.documents)
+    metadata["preview"] = dg.MetadataValue.md(markdown(head))
     for title, table in made.shown.items():
         metadata[title] = dg.MetadataValue.md(markdown(table))
     for title, text in made.texts.items():

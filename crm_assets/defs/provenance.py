@@ -52,6 +52,13 @@ def stale_months(
     return stale
 
 
+def out_of_date(platform: Platform, asset: MonthlyAsset, month: Month) -> str | None:
+    """Why a month of an asset would come out otherwise now, from what the lake holds of its inputs; None if it is up to
+    date.
+    """
+    return _reason(platform, asset, month, {})
+
+
 def _reason(platform: Platform, asset: MonthlyAsset, month: Month, stale: dict[Month, dict[str, str]]) -> str | None:
     for needs in asset.needs:
         for needed in needs.months(month):

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from crm_assets.lake.manifest import Manifest, Provenance
 
+NEVER_WRITTEN = "never written"
+NOT_AS_WRITTEN = "the stored file is not the one its manifest describes: a write was interrupted, or it was changed"
 _NAMED = 3
 
 
@@ -35,11 +37,9 @@ def judge(manifest: Manifest | None, current: Provenance, *, intact: bool) -> Up
         intact: whether the stored content is the one the manifest describes.
     """
     if manifest is None:
-        return Stale("never written")
+        return Stale(NEVER_WRITTEN)
     if not intact:
-        return Stale(
-            "the stored file is not the one its manifest describes: a write was interrupted, or it was changed"
-        )
+        return Stale(NOT_AS_WRITTEN)
     reasons = []
     if manifest.code_version != current.code_version:
         reasons.append(f"code version {manifest.code_version} is now {current.code_version}")

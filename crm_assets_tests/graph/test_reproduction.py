@@ -106,7 +106,7 @@ def test_the_command_says_identical_or_where_it_is_not(command: Command, copied:
 
 
 def test_scores_are_given_as_they_were(finished: Finished, tmp_path: Path) -> None:
-    platform = Platform(finished.settings)
+    platform = Platform.local(settings=finished.settings)
     found = platform.scores(as_of="2017-11")
     stored = Path(finished.settings.dataset_url) / "scores" / "2017-11.parquet"
     assert found.file.read_bytes() == stored.read_bytes()
@@ -123,7 +123,7 @@ def test_scores_are_given_as_they_were(finished: Finished, tmp_path: Path) -> No
     assert platform.scores().month == LAST
     with pytest.raises(LakeError, match="holds no scores of 2019-01, only of 2016-10 to 2017-12"):
         platform.scores(as_of="2019-01")
-    lost = Platform(finished.settings.model_copy(update={"home": tmp_path / "elsewhere"}))
+    lost = Platform.local(settings=finished.settings.model_copy(update={"home": tmp_path / "elsewhere"}))
     with pytest.raises(RegistryError, match=r"cannot read version .* not found.*CRM_MLFLOW_TRACKING_URI"):
         lost.scores(as_of="2017-11")
 
@@ -137,15 +137,15 @@ def test_local_platform_is_that_of_the_settings(finished: Finished, monkeypatch:
 def test_replaced_scores_are_kept(copied: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """A month that is made again with another champion gives other scores; those given before can still be shown."""
     month = LAST
-    before = Platform(copied).scores(as_of=str(month))
+    before = Platform.local(settings=copied).scores(as_of=str(month))
     content = before.file.read_bytes()
     assert roll_back(copied, "its prices were wrong", None, show_progress=False).month == month
-    after = Platform(copied).scores(as_of=str(month))
+    after = Platform.local(settings=copied).scores(as_of=str(month))
     assert after.file.read_bytes() != content
     assert after.rows["model_version"][0] != before.rows["model_version"][0]
     (kept,) = after.provenance()["replaced"]
     assert kept["sha256"] == before.manifest.sha256
-    found = Platform(copied).scores(as_of=str(month), sha256=kept["sha256"][:10])
+    found = Platform.local(settings=copied).scores(as_of=str(month), sha256=kept["sha256"][:10])
     assert found.file.read_bytes() == content
     assert [other["sha256"] for other in found.provenance()["replaced"]] == [after.manifest.sha256]
     assert (found.reasons, before.reasons is None, after.reasons is None) == (None, False, False)
@@ -160,7 +160,7 @@ def test_replaced_scores_are_kept(copied: Settings, monkeypatch: pytest.MonkeyPa
     assert "leave --reasons out" in told.stderr
     assert found.provenance()["model_sha256"] == before.manifest.notes["model_sha256"]
     with pytest.raises(LakeError, match=r"SHA-256 beef: known are"):
-        Platform(copied).scores(as_of=str(month), sha256="beef")
+        Platform.local(settings=copied).scores(as_of=str(month), sha256="beef")
 
 
 def test_scores_command_writes_the_stored_file(command: Command, finished: Finished) -> None:
@@ -219,5 +219,5 @@ def test_what_does_not_matter_changes_no_byte(command: Command) -> None:
         dataset="crm",
         home=command.folder / "first" / ".crm_assets",
     )
-    assert Platform(later).scores(as_of=str(config.last)).rows.height > 0
+    assert Platform.local(settings=later).scores(as_of=str(config.last)).rows.height > 0
     assert not any(found.wrong for found in verify(later, config.last))
