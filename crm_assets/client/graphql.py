@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+import weakref
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -45,10 +46,8 @@ class Session:
         self.url = url.rstrip("/")
         self._patience = patience
         self._http = httpx.Client(headers=dict(headers), timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS))
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
+        # Most callers leave a platform to the garbage collector, which would complain about open connections.
+        self.close = weakref.finalize(self, self._http.close)
 
     def ask(self, document: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The answer to a query, which is repeated with growing waits while nothing answers.

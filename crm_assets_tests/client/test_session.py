@@ -257,6 +257,28 @@ def test_a_run_that_nobody_knows(script: Script) -> None:
         platform.status("nope")
 
 
+def test_a_run_per_month_is_launched_when_the_one_before_is_done(script: Script) -> None:
+    two = [{**ONE_STEP, "month": month} for month in ("2017-01", "2017-02")]
+    script.answers["CrmPlan"] = tick({"plan": {**PLAN, "last": "2017-02", "steps": two}})
+    script.answers["CrmLaunch"] = [
+        {"launchRun": {"__typename": "LaunchRunSuccess", "run": {"runId": run_id}}} for run_id in ("r1", "r2")
+    ]
+    seen: list[Any] = []
+    with connected(script) as platform:
+        done = platform.backfill(["scores"], "2017-01", "2017-02", per_month=True, on_progress=seen.append)
+    assert (done.run_ids, done.done, done.total, done.state) == (("r1", "r2"), 2, 2, "done")
+    assert [progress.done for progress in seen] == [1, 2]
+    order = [name for name in script.names() if name in {"CrmLaunch", "CrmRun"}]
+    assert order[:2] == ["CrmLaunch", "CrmRun"]
+    assert order.count("CrmLaunch") == 2
+    ranges = [
+        {tag["value"] for tag in sent["params"]["executionMetadata"]["tags"] if "range" in tag["key"]}
+        for name, sent, _ in script.asked
+        if name == "CrmLaunch"
+    ]
+    assert ranges == [{"2017-01"}, {"2017-02"}]
+
+
 def test_per_month_needs_to_wait(script: Script) -> None:
     with connected(script) as platform, pytest.raises(SettingsError, match="per_month needs wait=True"):
         platform.backfill(start="2017-01", per_month=True, wait=False)
