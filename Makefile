@@ -9,8 +9,11 @@ ifneq ($(SOURCE),)
 export CRM_SOURCE_URL := $(SOURCE)
 endif
 
+# Compose's plugin for Docker, or else the binary of the development tools.
+COMPOSE = $(if $(shell docker compose version 2>/dev/null),docker compose,$(BIN)/docker-compose) -f docker/compose.yaml
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-spark test-survival lint format types lock bench bench-model bench-monitoring docs clean
+.PHONY: help setup demo dev test test-spark test-survival test-containers up down logs stats lint format types lock bench bench-model bench-monitoring docs clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-17s %s\n", $$1, $$2}'
@@ -42,6 +45,29 @@ test-survival: $(SETUP) ## Kill runs at 30 moments each in a folder and on serve
 $(SPARK): $(SETUP) requirements-spark.lock
 	@$(BIN)/uv pip install --python $(BIN)/python --quiet --compile-bytecode --require-hashes -r requirements-spark.lock
 	@touch $@
+
+up: docker/.env ## Build and start the containers, and wait until they are healthy
+	@$(COMPOSE) up --build --detach --wait --wait-timeout 300
+	@$(COMPOSE) ps --format 'table {{.Service}}\t{{.Status}}\t{{.Ports}}'
+
+down: ## Stop the containers; their data stays
+	@$(COMPOSE) down
+
+logs: ## Follow what the containers print
+	@$(COMPOSE) logs --follow --tail 100
+
+stats: ## Print the memory of each container
+	@docker/stats.sh $$($(COMPOSE) ps --quiet)
+
+docker/.env:
+	@umask 077; while IFS= read -r line; do case "$$line" in \
+		*=CHANGE_ME) echo "$${line%CHANGE_ME}$$(od -An -N20 -tx1 /dev/urandom | tr -d ' \n')";; \
+		*) echo "$$line";; \
+		esac; done <docker/.env.example >$@.part && mv $@.part $@
+	@echo "made $@ with new random secrets; git ignores it: keep a copy"
+
+test-containers: $(SETUP) ## Build the image and run the containers for real (needs a Docker engine)
+	@$(BIN)/pytest -m containers -s
 
 lint: $(SETUP) ## Check style
 	@$(BIN)/ruff check .

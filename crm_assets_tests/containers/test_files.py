@@ -1,0 +1,171 @@
+"""The containers' files as Hadolint, Docker Compose and Dagster read them, without a Docker engine."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import yaml
+
+from crm_assets.settings import PREFIX, Settings
+from crm_assets_tests.containers.compose import DOCKER, EXAMPLE, REPOSITORY, compose, tool
+
+SECRETS = ("POSTGRES_PASSWORD", "S3_ACCESS_KEY", "S3_SECRET_KEY")
+ONE_SHOT = {"buckets"}
+DOCKERFILES = sorted(DOCKER.glob("*Dockerfile"))
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, dict[str, Any]]:
+    """The services as Compose resolves them, with the values of the example."""
+    shown = compose("config", "--format", "json", env_file=EXAMPLE)
+    assert shown.returncode == 0, shown.stderr
+    found: dict[str, dict[str, Any]] = json.loads(shown.stdout)["services"]
+    return found
+
+
+def test_compose_takes_the_file_with_the_example_values() -> None:
+    checked = compose("config", "--quiet", env_file=EXAMPLE)
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize("lack", ["missing", "empty"])
+def test_a_secret_that_is_lacking_is_refused_by_its_name(secret: str, lack: str, tmp_path: Path) -> None:
+    lines = EXAMPLE.read_text().splitlines()
+    assert secret == "S3_ACCESS_KEY" or f"{secret}=CHANGE_ME" in lines
+    left = [f"{secret}=" if line.startswith(f"{secret}=") else line for line in lines]
+    if lack == "missing":
+        left.remove(f"{secret}=")
+    env_file = tmp_path / "some.env"
+    env_file.write_text("\n".join(left))
+    refused = compose("config", "--quiet", env_file=env_file)
+    assert refused.returncode != 0
+    assert f"required variable {secret} is missing a value" in refused.stderr
+
+
+def test_no_secret_has_a_default() -> None:
+    text = (DOCKER / "compose.yaml").read_text()
+    used = re.findall(r"\$\{([A-Z0-9_]*(?:PASSWORD|SECRET|KEY)[A-Z0-9_]*)(.)", text)
+    assert {name for name, _ in used} == set(SECRETS)
+    assert {follows for _, follows in used} == {":"}
+    assert not re.search(r"\$\{[A-Z0-9_]*(?:PASSWORD|SECRET|KEY)[A-Z0-9_]*:-", text)
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda file: file.name)
+def test_hadolint_has_no_complaint(dockerfile: Path) -> None:
+    linted = subprocess.run(
+        [tool("hadolint"), "--no-color", str(dockerfile)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (linted.returncode, linted.stdout, linted.stderr) == (0, "", "")
+
+
+def test_each_service_has_a_health_check_or_ends_by_itself(services: dict[str, dict[str, Any]]) -> None:
+    for name, service in services.items():
+        if name in ONE_SHOT:
+            assert service["restart"] == "no"
+            assert service["healthcheck"] == {"disable": True}
+        else:
+            assert service["restart"] == "unless-stopped", name
+            assert service["healthcheck"]["test"], name
+            assert service["healthcheck"]["start_period"], name
+
+
+def test_no_service_runs_as_root_or_may_become_it(services: dict[str, dict[str, Any]]) -> None:
+    for name, service in services.items():
+        assert service["user"].partition(":")[0] not in {"", "0", "root"}, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert not service.get("privileged", False), name
+        assert not any(mount["source"].endswith("docker.sock") for mount in service.get("volumes", [])), name
+
+
+def test_images_are_pinned(services: dict[str, dict[str, Any]]) -> None:
+    images = [service["image"] for service in services.values()]
+    images += [
+        default for file in DOCKERFILES for default in re.findall(r"^ARG \w*IMAGE=(\S+)$", file.read_text(), re.M)
+    ]
+    assert len(images) == len(services) + len(DOCKERFILES)
+    for image in images:
+        assert re.search(r":[\w.-]*\d+\.\d+|:RELEASE\.\d{4}", image), image
+
+
+def test_every_service_has_a_limit_of_memory(services: dict[str, dict[str, Any]]) -> None:
+    assert all(int(service["mem_limit"]) >= 256 * 1024**2 for service in services.values())
+
+
+def test_ports_are_bound_to_this_machine_alone(services: dict[str, dict[str, Any]]) -> None:
+    ports = [port for service in services.values() for port in service.get("ports", [])]
+    assert len(ports) == 4
+    assert {port["host_ip"] for port in ports} == {"127.0.0.1"}
+
+
+def test_variables_with_the_prefix_are_settings(services: dict[str, dict[str, Any]]) -> None:
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    used = {name for service in services.values() for name in service.get("environment", {}) if name.startswith(PREFIX)}
+    assert {"CRM_LAKE_URL", "CRM_SOURCE_URL", "CRM_MLFLOW_TRACKING_URI", "CRM_DAGSTER_POSTGRES_URL"} <= used <= known
+
+
+def test_only_the_services_that_need_a_secret_have_it(services: dict[str, dict[str, Any]]) -> None:
+    with_s3 = {name for name, service in services.items() if "AWS_SECRET_ACCESS_KEY" in service.get("environment", {})}
+    assert with_s3 == {"buckets", "mlflow", "code"}
+    with_dagster = {
+        name for name, service in services.items() if "CRM_DAGSTER_POSTGRES_URL" in service.get("environment", {})
+    }
+    assert with_dagster == {"code", "webserver", "daemon"}
+
+
+def test_every_variable_of_the_example_is_used_and_the_other_way_round() -> None:
+    text = (DOCKER / "compose.yaml").read_text()
+    offered = {line.partition("=")[0] for line in EXAMPLE.read_text().splitlines() if re.match(r"[A-Z]", line)}
+    assert offered == set(re.findall(r"\$\{([A-Z0-9_]+)", text))
+
+
+def test_buckets_that_are_used_are_made(services: dict[str, dict[str, Any]]) -> None:
+    code, mlflow = services["code"]["environment"], " ".join(services["mlflow"]["command"])
+    used = re.findall(r"s3://([a-z0-9-]+)", f"{code['CRM_SOURCE_URL']} {code['CRM_LAKE_URL']} {mlflow}")
+    assert sorted(used) == sorted(services["buckets"]["command"][2:])
+
+
+def test_dagster_takes_its_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRM_DAGSTER_POSTGRES_URL", "postgresql+psycopg2://crm:x@localhost:1/dagster")
+    configuration = yaml.safe_load((DOCKER / "dagster.yaml").read_text())
+    configuration["local_artifact_storage"]["config"]["base_dir"] = str(tmp_path)
+    # What reaches for the server at once; the others are looked at here.
+    assert configuration.pop("storage") == {"postgres": {"postgres_url": {"env": "CRM_DAGSTER_POSTGRES_URL"}}}
+    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(configuration))
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        assert type(instance.run_launcher).__name__ == "WatchedRunLauncher"
+        assert instance.run_monitoring_enabled
+        assert instance.run_retries_enabled
+        pools = instance.get_concurrency_config().pool_config
+        assert (str(pools.pool_granularity), pools.default_pool_limit) == ("PoolGranularity.RUN", 1)
+        assert not instance.telemetry_enabled
+
+
+def test_the_workspace_leads_to_the_code_location(services: dict[str, dict[str, Any]]) -> None:
+    (entry,) = yaml.safe_load((DOCKER / "workspace.yaml").read_text())["load_from"]
+    server = entry["grpc_server"]
+    assert server["host"] in services
+    assert "command" not in services[server["host"]] or services[server["host"]]["command"] is None
+    assert f'"--port", "{server["port"]}"' in (DOCKER / "Dockerfile").read_text()
+
+
+def test_the_image_holds_what_its_files_name() -> None:
+    ignored = (REPOSITORY / ".dockerignore").read_text().splitlines()
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (DOCKER / "Dockerfile").read_text(), re.M)
+    for path in " ".join(copied).split():
+        assert (REPOSITORY / path).exists(), path
+        assert f"!{path}" in ignored, path
+
+
+def test_dagster_plus_takes_its_file() -> None:
+    from dagster_cloud_cli.config.models import load_dagster_cloud_yaml
+
+    (location,) = load_dagster_cloud_yaml((REPOSITORY / "dagster_cloud.yaml").read_text()).locations
+    assert location.code_source.module_name == "crm_assets.definitions"

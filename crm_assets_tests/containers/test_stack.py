@@ -1,0 +1,277 @@
+"""The containers for real: the image is built, the stack brought up, used, hurt and taken down. `make test-containers`.
+
+It needs a Docker engine, and Docker Hub and Quay or the stand-ins that standins/prepare.sh makes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from crm_assets_tests.containers.compose import COMPOSE_FILE, DOCKER, EXAMPLE, REPOSITORY, compose
+
+pytestmark = pytest.mark.containers
+
+STANDINS = Path(__file__).parent / "standins"
+IMAGE, MINIO_IMAGE = "crm-assets:0.1.0", "crm-assets-minio:RELEASE.2025-09-07T16-13-09Z"
+PORTS = {"DAGSTER_PORT": 13000, "MLFLOW_PORT": 15000, "S3_PORT": 19000, "S3_CONSOLE_PORT": 19001}
+LANDED = ("2016-10", "2017-12")
+MONTHS = ("2016-10", "2017-03")
+"""The months that are made: enough of them for a model, few enough to be made twice."""
+RUN_SECONDS = 900
+
+T = TypeVar("T")
+
+
+def docker(*arguments: str, timeout: float = 1800) -> str:
+    """What a Docker command prints; it fails the test when it fails."""
+    done = subprocess.run(
+        ["docker", *arguments], capture_output=True, text=True, timeout=timeout, check=False, env=_environment()
+    )
+    assert done.returncode == 0, f"docker {' '.join(arguments)}: {done.stderr[-3000:]}"
+    return done.stdout
+
+
+def _environment() -> dict[str, str]:
+    # Without buildx, which some engines have not, only the older builder is there.
+    plugin = subprocess.run(["docker", "buildx", "version"], capture_output=True, check=False).returncode == 0
+    return {**os.environ, "DOCKER_BUILDKIT": "1" if plugin else "0"}
+
+
+def told(what: str, value: object) -> None:
+    """Print a figure: they are what this suite is for."""
+    print(f"\n  {what:<58} {value}", end="", flush=True)  # noqa: T201 - shown by make test-containers
+
+
+def within(seconds: float, what: str, look: Callable[[], T | None]) -> T:
+    """What `look` finds, once it is something; the test fails when it has not been by then."""
+    end, last = time.monotonic() + seconds, ""
+    while time.monotonic() < end:
+        try:
+            if (found := look()) is not None:
+                return found
+        except (urllib.error.URLError, ConnectionError, TimeoutError, AssertionError) as error:
+            last = str(error)
+        time.sleep(1)
+    pytest.fail(f"{what}: not within {seconds:g} s {last}")
+
+
+@dataclass
+class Stack:
+    """One running stack, private to the test.
+
+    Attributes:
+        env_file: its `.env`.
+        files: the files Compose reads.
+        project: its name, which containers and volumes carry.
+        up_seconds: time from `up` until every service was healthy.
+    """
+
+    env_file: Path
+    files: tuple[Path, ...]
+    project: str = field(default_factory=lambda: f"crm-test-{secrets.token_hex(3)}")
+    up_seconds: float = 0
+
+    def compose(self, *arguments: str, timeout: float = 300) -> str:
+        """What a Compose command prints; it fails the test when it fails."""
+        done = compose(
+            *arguments, env_file=self.env_file, files=self.files, project=self.project, timeout=timeout,
+            environment=PORTS_ENVIRONMENT,
+        )  # fmt: skip
+        assert done.returncode == 0, f"compose {' '.join(arguments)}: {done.stdout[-2000:]}{done.stderr[-3000:]}"
+        return done.stdout
+
+    def inside(self, *command: str, timeout: float = 300) -> str:
+        """What a command in the code location prints."""
+        return self.compose("exec", "--no-TTY", "code", *command, timeout=timeout)
+
+    def graphql(self, query: str, **variables: Any) -> Any:
+        """The data that Dagster's webserver answers a query with."""
+        body = json.dumps({"query": query, "variables": variables}).encode()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{PORTS['DAGSTER_PORT']}/graphql", body, {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            answered = json.load(answer)
+        assert "errors" not in answered, answered["errors"]
+        return answered["data"]
+
+    def container(self, service: str) -> str:
+        """Id of a service's container."""
+        return self.compose("ps", "--quiet", service).strip()
+
+    def healthy(self, service: str) -> bool | None:
+        """True once the service's health check passes."""
+        state = docker("inspect", "--format", "{{.State.Health.Status}}", self.container(service)).strip()
+        return True if state == "healthy" else None
+
+
+PORTS_ENVIRONMENT = {name: str(port) for name, port in PORTS.items()}
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The stack with every service healthy, on images built of this work tree; taken down with its volumes."""
+    if shutil.which("docker") is None:
+        pytest.fail("no `docker` command: install Docker Engine, or its client and DOCKER_HOST")
+    engine = subprocess.run(["docker", "version", "--format", "{{.Server.Version}}"], capture_output=True, check=False)
+    if engine.returncode != 0:
+        pytest.fail(f"no Docker engine answers: start one, or set DOCKER_HOST ({engine.stderr.decode().strip()})")
+    standins = subprocess.run(["docker", "image", "inspect", "crm-standin/python"], capture_output=True, check=False)
+    base: list[str] = []
+    minio: list[str] = []
+    files: tuple[Path, ...] = (COMPOSE_FILE,)
+    if standins.returncode == 0:
+        base, minio = ["--build-arg=BASE_IMAGE=crm-standin/python"], ["--build-arg=MINIO_IMAGE=crm-standin/minio"]
+        files = (COMPOSE_FILE, STANDINS / "compose.yaml")
+    told("images", "stand-ins" if base else "as published")
+    started = time.monotonic()
+    docker("build", *base, "--tag", IMAGE, "--file", f"{DOCKER}/Dockerfile", str(REPOSITORY))
+    told("image built in, s", f"{time.monotonic() - started:.0f}")
+    docker("build", *minio, "--tag", MINIO_IMAGE, "--file", f"{DOCKER}/minio.Dockerfile", str(DOCKER))
+    told("size of the image, MB", int(docker("image", "inspect", "--format", "{{.Size}}", IMAGE)) // 10**6)
+
+    env_file = tmp_path_factory.mktemp("stack") / "some.env"
+    lines = EXAMPLE.read_text().replace("=CHANGE_ME", f"={secrets.token_hex(16)}").splitlines()
+    lines += [f"CRM_FIRST_MONTH={LANDED[0]}", f"CRM_LAST_MONTH={LANDED[1]}"]
+    env_file.write_text("\n".join(lines))
+    it = Stack(env_file, files)
+    try:
+        started = time.monotonic()
+        it.compose("up", "--detach", "--no-build", "--wait", "--wait-timeout", "300", timeout=400)
+        it.up_seconds = time.monotonic() - started
+        yield it
+    except BaseException:
+        logs = compose("logs", "--tail", "40", env_file=env_file, files=files, project=it.project)
+        told("logs", logs.stdout)
+        raise
+    finally:
+        it.compose("down", "--volumes", "--timeout", "20")
+
+
+LAND = """
+import pathlib, boto3
+client, root = boto3.client("s3"), pathlib.Path("/tmp/simulated")
+for file in sorted(path for path in root.rglob("*") if path.is_file()):
+    client.upload_file(str(file), "landing", f"crm/{file.relative_to(root)}")
+"""
+LIST = """
+import sys, boto3
+pages = boto3.client("s3").get_paginator("list_objects_v2").paginate(Bucket=sys.argv[1])
+print("\\n".join(entry["Key"] for page in pages for entry in page.get("Contents", [])))
+"""
+LAUNCH = """
+mutation($tags: [ExecutionTag!]) { launchRun(executionParams: {
+  selector: {repositoryLocationName: "crm_assets", repositoryName: "__repository__", jobName: "backfill"},
+  executionMetadata: {tags: $tags}
+}) { __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }
+"""
+RUN = "query($id: ID!) { runOrError(runId: $id) { ... on Run { status startTime endTime } } }"
+
+
+def _launch(stack: Stack) -> str:
+    tags = [
+        {"key": f"dagster/asset_partition_range_{end}", "value": month}
+        for end, month in zip(("start", "end"), MONTHS, strict=True)
+    ]
+    launched = stack.graphql(LAUNCH, tags=tags)["launchRun"]
+    assert launched["__typename"] == "LaunchRunSuccess", launched
+    run_id: str = launched["run"]["runId"]
+    return run_id
+
+
+def _status(stack: Stack, run_id: str) -> str:
+    status: str = stack.graphql(RUN, id=run_id)["runOrError"]["status"]
+    return status
+
+
+def _ended(stack: Stack, run_id: str) -> str | None:
+    status = _status(stack, run_id)
+    return status if status in {"SUCCESS", "FAILURE", "CANCELED"} else None
+
+
+def test_the_stack_is_up(stack: Stack) -> None:
+    told("from up to all services healthy, s", f"{stack.up_seconds:.0f}")
+    with urllib.request.urlopen(f"http://127.0.0.1:{PORTS['DAGSTER_PORT']}/", timeout=30) as page:
+        assert b"Dagster" in page.read()
+    entries = "locationEntries { name loadStatus locationOrLoadError { __typename } }"
+    workspace = stack.graphql(f"{{ workspaceOrError {{ ... on Workspace {{ {entries} }} }} }}")
+    loaded = workspace["workspaceOrError"]["locationEntries"]
+    assert loaded == [
+        {"name": "crm_assets", "loadStatus": "LOADED", "locationOrLoadError": {"__typename": "RepositoryLocation"}}
+    ]
+    daemons = "{ instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } } }"
+    statuses = stack.graphql(daemons)["instance"]["daemonHealth"]["allDaemonStatuses"]
+    assert {status["daemonType"] for status in statuses if status["required"]} >= {"SENSOR", "QUEUED_RUN_COORDINATOR"}
+    assert [status for status in statuses if status["required"] and not status["healthy"]] == []
+    assert stack.inside("id", "-u").strip() == "10001"
+
+
+def test_memory_at_rest(stack: Stack) -> None:
+    ids = stack.compose("ps", "--quiet").split()
+    shown = subprocess.run([DOCKER / "stats.sh", *ids], capture_output=True, text=True, check=True).stdout
+    told("memory at rest\n", "\n" + shown.replace(stack.project, "").rstrip())
+    assert float(shown.split()[-2]) < 3000
+
+
+def test_a_month_that_landed_is_scored(stack: Stack) -> None:
+    stack.inside("crm-assets", "simulate", "--months", ":".join(LANDED), "--out", "/tmp/simulated")
+    stack.inside("python", "-c", LAND)
+    started = time.monotonic()
+    run_id = _launch(stack)
+    assert within(RUN_SECONDS, "run", lambda: _ended(stack, run_id)) == "SUCCESS"
+    told(f"{MONTHS[0]} to {MONTHS[1]} through Dagster, from launch, s", f"{time.monotonic() - started:.0f}")
+    stored = stack.inside("python", "-c", LIST, "lake").splitlines()
+    assert [key for key in stored if "/scores/" in key and MONTHS[1] in key], stored[:20]
+    assert [key for key in stack.inside("python", "-c", LIST, "mlflow").splitlines() if "model" in key]
+    with urllib.request.urlopen(
+        f"http://127.0.0.1:{PORTS['MLFLOW_PORT']}/api/2.0/mlflow/registered-models/alias?name=crm_win_model&alias=champion",
+        timeout=30,
+    ) as answer:
+        assert json.load(answer)["model_version"]["status"] == "READY"
+    scores = json.loads(stack.inside("crm-assets", "scores", "--as-of", MONTHS[1], "--top", "3", "--json"))
+    assert scores
+
+
+def test_postgres_may_be_restarted(stack: Stack) -> None:
+    started = time.monotonic()
+    stack.compose("restart", "postgres")
+    for service in ("postgres", "webserver", "mlflow", "daemon"):
+        within(180, f"{service} is healthy again", lambda service=service: stack.healthy(service))  # type: ignore[misc]
+    stack.graphql("{ runsOrError(limit: 1) { __typename } }")
+    told("PostgreSQL restarted, and all healthy again after, s", f"{time.monotonic() - started:.0f}")
+
+
+def test_a_run_whose_code_location_is_killed_is_started_again(stack: Stack) -> None:
+    before = stack.inside("crm-assets", "scores", "--as-of", MONTHS[1], "--json")
+    run_id = _launch(stack)
+    within(120, "run started", lambda: _status(stack, run_id) == "STARTED" or None)
+    started = time.monotonic()
+    docker("kill", "--signal", "KILL", stack.container("code"))
+    stack.compose("up", "--detach", "--no-build", "--wait", timeout=300)
+    assert within(300, "run taken for dead", lambda: _ended(stack, run_id)) == "FAILURE"
+    told("code location killed; its run is known to be dead after, s", f"{time.monotonic() - started:.0f}")
+
+    def retried() -> str | None:
+        query = (
+            "query($filter: RunsFilter) { runsOrError(filter: $filter) { ... on Runs { results { runId status } } } }"
+        )
+        runs = stack.graphql(query, filter={"tags": [{"key": "dagster/parent_run_id", "value": run_id}]})
+        ends = [run["status"] for run in runs["runsOrError"]["results"]]
+        return ends[0] if ends and ends[0] in {"SUCCESS", "FAILURE"} else None
+
+    assert within(RUN_SECONDS, "second try", retried) == "SUCCESS"
+    told("and started again by itself and done after, s", f"{time.monotonic() - started:.0f}")
+    assert stack.inside("crm-assets", "scores", "--as-of", MONTHS[1], "--json") == before
