@@ -13,7 +13,7 @@ endif
 COMPOSE = $(if $(shell docker compose version 2>/dev/null),docker compose,$(BIN)/docker-compose) -f docker/compose.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-spark test-survival test-containers up down logs stats lint format types lock bench bench-model bench-monitoring docs clean
+.PHONY: help setup demo dev test test-spark test-survival lint format types lock bench bench-model bench-monitoring docs clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-17s %s\n", $$1, $$2}'
@@ -46,6 +46,7 @@ $(SPARK): $(SETUP) requirements-spark.lock
 	@$(BIN)/uv pip install --python $(BIN)/python --quiet --compile-bytecode --require-hashes -r requirements-spark.lock
 	@touch $@
 
+.PHONY: up down logs stats test-containers
 up: docker/.env ## Build and start the containers, and wait until they are healthy
 	@$(COMPOSE) up --build --detach --wait --wait-timeout 300
 	@$(COMPOSE) ps --format 'table {{.Service}}\t{{.Status}}\t{{.Ports}}'

@@ -268,7 +268,8 @@ class LocalPlatform(Platform):
         with open_instance(self._settings) as instance:
             run = instance.get_run_by_id(run_id)
             if run is None:
-                raise ClientError(f"there is no run {run_id} in {home_of(self._settings)}: see CRM_HOME and DAGSTER_HOME")
+                home = home_of(self._settings)
+                raise ClientError(f"there is no run {run_id} in {home}: see CRM_HOME and DAGSTER_HOME")
             records = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION).records
             events = [record.event_log_entry.dagster_event for record in records]
         stored = {(event.asset_key, event.partition) for event in events if event is not None}

@@ -168,4 +168,5 @@ def test_dagster_plus_takes_its_file() -> None:
     from dagster_cloud_cli.config.models import load_dagster_cloud_yaml
 
     (location,) = load_dagster_cloud_yaml((REPOSITORY / "dagster_cloud.yaml").read_text()).locations
+    assert location.code_source is not None
     assert location.code_source.module_name == "crm_assets.definitions"
