@@ -48,7 +48,13 @@ LINEAGE: dict[str, set[str]] = {
     "revenue_forecast": {"scores", "opportunity_snapshots", "backtest_predictions"},
     "forecast_accuracy": {"revenue_forecast", "opportunity_snapshots"},
     "reference_set": {*LEARNT_FROM, "win_model", "reference_set"},
-    "drift_report": {"opportunity_features", "opportunity_snapshots", "scores", "reference_set"},
+    "drift_report": {
+        "opportunity_features",
+        "opportunity_snapshots",
+        "scores",
+        "performance_comparison",
+        "reference_set",
+    },
     "model_performance": {"scores", "opportunity_outcomes"},
     "estimated_performance": {"scores", "backtest_predictions", "opportunity_snapshots"},
     "performance_comparison": {
