@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from crm_assets.calendar import Month
+from crm_assets.defs.automation import automation_condition
 from crm_assets.defs.column_schemas import column_lineage, table_schema
 from crm_assets.defs.drift import DRIFT_ASSETS
 from crm_assets.defs.feature_table import FEATURE_ASSETS
@@ -106,6 +107,7 @@ def dagster_asset(
         tags={"domain": "sales", "stage": asset.group},
         owners=[OWNER],
         pool=asset.pool,
+        automation_condition=automation_condition(asset),
         code_version=asset.code_version,
         metadata=metadata,
         io_manager_key="lake_io",

@@ -8,6 +8,7 @@ import dagster as dg
 
 from crm_assets.defs.alerting import alerts_sensor, freshness_policy
 from crm_assets.defs.assets import ASSETS, dagster_asset
+from crm_assets.defs.automation import conditions_sensor
 from crm_assets.defs.checks import CHECKS, asset_check
 from crm_assets.defs.interrupted import interrupted_runs
 from crm_assets.defs.io_manager import lake_io
@@ -41,6 +42,7 @@ def build_definitions(settings: Settings, platform: Platform | None = None) -> d
         schedules=[monthly_schedule(partitions), drift_schedule(settings, partitions)],
         sensors=[
             landing_sensor(settings, partitions),
+            conditions_sensor(partitions),
             alerts_sensor(settings, partitions),
             retraining_sensor(settings, partitions),
             interrupted_runs,
