@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 from crm_assets.backfill_plan import Question
 from crm_assets.client.backfill import State
@@ -37,8 +38,9 @@ def state_of(status: str) -> State:
 
 
 def asked_key(asked: Question) -> str:
-    """A name of what was asked for, equal for equal questions."""
-    return hashlib.sha256(asked.to_json().encode()).hexdigest()[:16]
+    """A name of what was asked for, equal for equal questions, in whatever order they name the assets."""
+    assets = None if asked.assets is None else tuple(sorted(set(asked.assets)))
+    return hashlib.sha256(replace(asked, assets=assets).to_json().encode()).hexdigest()[:16]
 
 
 def error_kinds() -> dict[str, type[CrmAssetsError]]:

@@ -1,9 +1,13 @@
-"""`python -m crm_assets_tests.benchmarks [NAME]`: one, or all but those that take an hour; figures go to `bench/`."""
+"""`python -m crm_assets_tests.benchmarks [NAME]`: one, or all but those that take an hour or a server.
+
+Figures go to `bench/`.
+"""
 
 from __future__ import annotations
 
 import click
 
+from crm_assets_tests.benchmarks.backfill import backfill
 from crm_assets_tests.benchmarks.demo import demo
 from crm_assets_tests.benchmarks.engines import engines
 from crm_assets_tests.benchmarks.model_forecast import forecast_quality
@@ -16,6 +20,7 @@ from crm_assets_tests.benchmarks.run_queue import queue
 
 _ALL = (engines, demo, speed, quality, forecast_quality, gate)
 _LONG = (monitoring, performance, queue)
+_WITH_SERVER = (backfill,)
 
 
 @click.group(invoke_without_command=True)
@@ -28,7 +33,7 @@ def benchmarks(context: click.Context) -> None:
             command.main(args=[], standalone_mode=False)
 
 
-for _command in (*_ALL, *_LONG):
+for _command in (*_ALL, *_LONG, *_WITH_SERVER):
     benchmarks.add_command(_command)
 
 if __name__ == "__main__":

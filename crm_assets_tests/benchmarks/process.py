@@ -41,7 +41,14 @@ def tell(**values: Any) -> None:
     sys.stdout.flush()
 
 
-def listen(module: str, arguments: Sequence[str], *, timeout: float | None = None, folder: Path | None = None) -> Told:
+def listen(
+    module: str,
+    arguments: Sequence[str],
+    *,
+    timeout: float | None = None,
+    folder: Path | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> Told:
     """Run a module of this package in a process of its own, without the caller's settings, and hear what it tells.
 
     Args:
@@ -49,6 +56,7 @@ def listen(module: str, arguments: Sequence[str], *, timeout: float | None = Non
         arguments: of its command line.
         timeout: seconds after which it is ended.
         folder: its working folder, so that no `.env` of the caller's is read; the root by default.
+        variables: of its environment, besides `environment`.
     """
     began, busy_before, own_before = time.perf_counter(), _busy_seconds(), _children_seconds()
     process = subprocess.Popen(
@@ -56,7 +64,7 @@ def listen(module: str, arguments: Sequence[str], *, timeout: float | None = Non
         stdout=subprocess.PIPE,
         text=True,
         cwd=folder or ROOT,
-        env=environment(),
+        env={**environment(), **(variables or {})},
     )
     timer = threading.Timer(timeout, process.kill) if timeout else None
     if timer:

@@ -64,6 +64,7 @@ class InMemory:
     def store(self, asset: MonthlyAsset, month: Month, content: str = "") -> None:
         """Store what is made of the month's inputs as they are now."""
         made_from = current(self.deployment, asset, month)
+        self.damaged.discard((asset.name, month))
         content = content or f"{asset.name} {month} {sorted(made_from.inputs.items())}"
         self.held[asset.name, month] = Manifest(
             asset=asset.name,

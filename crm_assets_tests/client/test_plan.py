@@ -62,11 +62,24 @@ def test_after_any_prefix_the_plan_is_exactly_the_rest(months: int, share: float
     assert [step.month for step in plan.steps] == sorted(step.month for step in plan.steps)
 
 
-@settings(max_examples=20)
-@given(months=st.integers(1, 3), share=st.floats(0, 1), by_month=st.booleans())
-def test_a_run_that_keeps_what_is_up_to_date_makes_exactly_the_plan(months: int, share: float, by_month: bool) -> None:
+@settings(max_examples=30)
+@given(
+    months=st.integers(1, 3),
+    share=st.floats(0, 1),
+    by_month=st.booleans(),
+    altered=st.lists(st.floats(0, 0.99), max_size=2),
+    damaged=st.lists(st.floats(0, 0.99), max_size=2),
+)
+def test_a_run_that_keeps_what_is_up_to_date_makes_exactly_the_plan(
+    months: int, share: float, by_month: bool, altered: list[float], damaged: list[float]
+) -> None:
     order = cells(FIRST, months, by_month=by_month)
-    held = stored(order[: round(share * len(order))])
+    done = order[: round(share * len(order))]
+    held = stored(done)
+    for place in altered if done else []:
+        name, month = done[int(place * len(done))]
+        held.store(BY_NAME[name], month, "another content")
+    held.damaged = {done[int(place * len(done))] for place in damaged} if done else set()
     plan = steps(planned(held.deployment, Question(FIRST, FIRST.shift(months - 1))))
     made = set()
     # A run goes asset by asset, and asks of each month when its turn has come.
@@ -74,7 +87,9 @@ def test_a_run_that_keeps_what_is_up_to_date_makes_exactly_the_plan(months: int,
         if out_of_date(held.deployment, BY_NAME[name], month) is not None:
             held.store(BY_NAME[name], month)
             made.add((name, month))
-    assert made == plan
+    # The plan cannot know that a damaged table comes out as it was, so that what is made of it need not be made.
+    assert made <= plan
+    assert damaged or made == plan
     assert not planned(held.deployment, Question(FIRST, FIRST.shift(months - 1)))
 
 

@@ -12,7 +12,10 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
+from crm_assets.backfill_plan import Question
+from crm_assets.calendar import Month
 from crm_assets.client import ClientError, CodeLocationError, NotDagsterError, Platform, UnreachableError, server
+from crm_assets.client.runs import asked_key
 from crm_assets.errors import SettingsError, SourceError
 
 WORKSPACE = {
@@ -206,6 +209,22 @@ def test_a_run_that_is_going_on_is_joined(script: Script) -> None:
         done = platform.backfill(["scores"], "2017-01")
     assert done.joined
     assert "CrmLaunch" not in script.names()
+
+
+def test_what_is_joined_is_what_was_asked_for() -> None:
+    first, last = Month(2017, 1), Month(2017, 2)
+    assert asked_key(Question(first, last, ("b", "a"))) == asked_key(Question(first, last, ("a", "b", "a")))
+    others = [Question(first, last), Question(first, last, ("a",)), Question(first, last, force=True)]
+    assert len({asked_key(asked) for asked in [*others, Question(first, first)]}) == 4
+
+
+def test_the_names_that_load_no_dagster_are_those_of_dagster() -> None:
+    from crm_assets.client import runs
+    from crm_assets.defs import jobs, planning
+
+    assert (jobs.BACKFILL.name, planning.SENSOR) == (runs.JOB, runs.SENSOR)
+    for name in ("ONLY_OUT_OF_DATE_TAG", "RANGE_START_TAG", "RANGE_END_TAG"):
+        assert getattr(runs, name) == getattr(jobs, name)
 
 
 def test_a_launch_whose_answer_was_lost_is_looked_for_and_not_repeated(script: Script) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -113,6 +114,25 @@ def test_a_backfill_survives_a_killed_server_and_a_cancellation(
     shown = CliRunner().invoke(main, ["backfill", f"{FIRST}:{LAST}", "--url", server.url, "--json", "--yes"])
     assert shown.exit_code == 0, shown.output
     assert json.loads(shown.stdout)["state"] == "up to date"
+
+
+def test_the_page_about_the_client_runs(
+    server: DagsterServer, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its blocks of Python, in order, on the months that the tests before have made."""
+    for name, value in environment(folder).items():
+        monkeypatch.setenv(name, value)
+    page = (Path(__file__).parents[2] / "docs" / "client.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    names: dict[str, object] = {}
+    for block in blocks:
+        code = block.replace("http://localhost:3000", server.url).replace("2017-12", str(LAST))
+        exec(code, names)
+    told = capsys.readouterr().out
+    assert "Nothing to do" in told
+    assert "up to date 0 0 ()" in told
+    assert "shape: " in told
+    assert len(blocks) == 7
 
 
 def test_connecting_loads_no_dagster(server: DagsterServer) -> None:
