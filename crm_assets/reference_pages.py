@@ -41,13 +41,14 @@ _AWS_VARIABLES = {
     "AWS_PROFILE": "Profile in `~/.aws`, instead of a key.",
     "AWS_REGION": "Region of the bucket; `AWS_DEFAULT_REGION` is read too.",
     "AWS_ENDPOINT_URL_S3": "Another server than Amazon's, such as MinIO; `AWS_ENDPOINT_URL` is read too.",
+    "AWS_MAX_ATTEMPTS": "How often a request is sent in all; 8 unless set, and 3 until the place has answered once.",
     "AWS_CA_BUNDLE": "Certificates to trust, for a server of one's own.",
 }
 _MLFLOW_VARIABLES = {
     "MLFLOW_TRACKING_USERNAME": "User of an MLflow server that asks for one.",
     "MLFLOW_TRACKING_PASSWORD": "The user's password; one in `CRM_MLFLOW_TRACKING_URI` is refused.",
     "MLFLOW_TRACKING_TOKEN": "Bearer token, instead of user and password.",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "How often a request is tried again; 2 unless set.",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "How often a request is tried again; 2 unless set, and 6 in a run.",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "Seconds a request may take; 30 unless set.",
 }
 _OTHER_VARIABLES = {
