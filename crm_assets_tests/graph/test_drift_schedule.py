@@ -9,10 +9,10 @@ import dagster as dg
 import pytest
 
 from crm_assets.calendar import Month
+from crm_assets.dagster_home import dagster_home
 from crm_assets.defs.composition import build_definitions
 from crm_assets.defs.run_tags import TRIGGER_TAG
 from crm_assets.lake import Lake, Provenance
-from crm_assets.run import dagster_home
 from crm_assets.settings import Settings, load_settings
 from crm_assets_tests.graph.conftest import cleared
 
