@@ -121,8 +121,11 @@ def test_a_run_that_makes_all_that_follows_leaves_nothing_to_ask_for(graph: Grap
     graph.tick()
     graph.job("backfill", {RANGE_START_TAG: BEFORE, RANGE_END_TAG: NEWEST})
     assert graph.tick() == {}
-    graph.job("retrain", {PARTITION_TAG: NEWEST})
     graph.job("drift", {PARTITION_TAG: NEWEST})
+    assert graph.tick() == {}
+    # Nor does one that failed: what it did not make fails again, or is for a person to start again.
+    graph.broken = {"scores"}
+    assert not graph.job("retrain", {PARTITION_TAG: NEWEST}).success
     assert graph.tick() == {}
 
 
