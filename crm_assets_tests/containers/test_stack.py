@@ -204,14 +204,20 @@ def _launch(stack: Stack) -> str:
     return run_id
 
 
-def _status(stack: Stack, run_id: str) -> str:
-    status: str = stack.graphql(RUN, id=run_id)["runOrError"]["status"]
-    return status
+def _run(stack: Stack, run_id: str) -> Any:
+    return stack.graphql(RUN, id=run_id)["runOrError"]
 
 
 def _ended(stack: Stack, run_id: str) -> str | None:
-    status = _status(stack, run_id)
+    status: str = _run(stack, run_id)["status"]
     return status if status in {"SUCCESS", "FAILURE", "CANCELED"} else None
+
+
+def _retry_of(stack: Stack, run_id: str) -> str | None:
+    query = "query($filter: RunsFilter) { runsOrError(filter: $filter) { ... on Runs { results { runId } } } }"
+    found = stack.graphql(query, filter={"tags": [{"key": "dagster/parent_run_id", "value": run_id}]})
+    runs = found["runsOrError"]["results"]
+    return str(runs[0]["runId"]) if runs else None
 
 
 def _champion() -> Any:
@@ -245,52 +251,43 @@ def test_memory_at_rest(stack: Stack) -> None:
     assert float(shown.split()[-2]) < 3000
 
 
-def test_a_month_that_landed_is_scored(stack: Stack) -> None:
+def test_months_that_landed_are_made_though_the_code_location_is_killed(stack: Stack) -> None:
     stack.inside("crm-assets", "simulate", "--months", ":".join(LANDED), "--out", "/tmp/simulated")
     stack.inside("python", "-c", LAND)
-    started, before = time.monotonic(), stack.processor_seconds()
-    run_id = _launch(stack)
-    assert within(RUN_SECONDS, "run", lambda: _ended(stack, run_id)) == "SUCCESS"
-    told(f"{MONTHS[0]} to {MONTHS[1]} through Dagster, from launch, s", f"{time.monotonic() - started:.0f}")
+    killed = _launch(stack)
+    within(120, "run started", lambda: _run(stack, killed)["status"] == "STARTED" or None)
+    within(120, "something is stored", lambda: stack.inside("python", "-c", LIST, "lake").strip() or None)
+    started = time.monotonic()
+    docker("kill", "--signal", "KILL", stack.container("code"))
+    stack.compose("up", "--detach", "--no-build", "--wait", timeout=300)
+    assert within(300, "run taken for dead", lambda: _ended(stack, killed)) == "FAILURE"
+    told("code location killed; its run is known to be dead after, s", f"{time.monotonic() - started:.0f}")
+    again = within(300, "second run", lambda: _retry_of(stack, killed))
+    before = stack.processor_seconds()
+    assert within(RUN_SECONDS, "second run's end", lambda: _ended(stack, again)) == "SUCCESS"
+    times = _run(stack, again)
+    told(f"the second run makes {MONTHS[0]} to {MONTHS[1]} in, s", f"{times['endTime'] - times['startTime']:.0f}")
     told("processor time that took, s", f"{stack.processor_seconds() - before:.0f}")
+
     stored = stack.inside("python", "-c", LIST, "lake").splitlines()
     assert [key for key in stored if "/scores/" in key and MONTHS[1] in key], stored[:20]
     assert [key for key in stack.inside("python", "-c", LIST, "mlflow").splitlines() if "model" in key]
     assert _champion()["status"] == "READY"
-    scores = json.loads(stack.inside("crm-assets", "scores", "--as-of", MONTHS[1], "--top", "3", "--json"))
-    assert scores
+    assert json.loads(stack.inside("crm-assets", "scores", "--as-of", MONTHS[1], "--top", "3", "--json"))
+    # Made once more from what landed, it is the same.
+    stack.inside("crm-assets", "verify", "--month", MONTHS[1])
 
 
 def test_postgres_may_be_restarted(stack: Stack) -> None:
     started = time.monotonic()
     stack.compose("restart", "postgres")
     within(180, "PostgreSQL is healthy again", lambda: stack.healthy("postgres"))
-    within(180, "webserver reads again", lambda: stack.graphql("{ runsOrError(limit: 1) { __typename } }"))
+    # Each of Dagster's storages has connections of its own, and notices with the first request that they are gone.
+    reads = "{ runsOrError(limit: 1) { __typename } assetsOrError { __typename } }"
+    within(180, "webserver reads again", lambda: stack.graphql(reads))
     within(180, "MLflow reads again", _champion)
-    stack.inside("crm-assets", "doctor")
+    run_id = within(180, "a run can be launched again", lambda: _launch(stack))
+    within(180, "and is taken from the queue", lambda: _run(stack, run_id)["status"] in {"STARTING", "STARTED"} or None)
     told("PostgreSQL restarted, and all can be used again after, s", f"{time.monotonic() - started:.0f}")
     for service in ("webserver", "mlflow", "daemon", "code"):
         assert within(60, f"{service} is healthy", lambda service=service: stack.healthy(service))  # type: ignore[misc]
-
-
-def test_a_run_whose_code_location_is_killed_is_started_again(stack: Stack) -> None:
-    before = stack.inside("crm-assets", "scores", "--as-of", MONTHS[1], "--json")
-    run_id = _launch(stack)
-    within(120, "run started", lambda: _status(stack, run_id) == "STARTED" or None)
-    started = time.monotonic()
-    docker("kill", "--signal", "KILL", stack.container("code"))
-    stack.compose("up", "--detach", "--no-build", "--wait", timeout=300)
-    assert within(300, "run taken for dead", lambda: _ended(stack, run_id)) == "FAILURE"
-    told("code location killed; its run is known to be dead after, s", f"{time.monotonic() - started:.0f}")
-
-    def retried() -> str | None:
-        query = (
-            "query($filter: RunsFilter) { runsOrError(filter: $filter) { ... on Runs { results { runId status } } } }"
-        )
-        runs = stack.graphql(query, filter={"tags": [{"key": "dagster/parent_run_id", "value": run_id}]})
-        ends = [run["status"] for run in runs["runsOrError"]["results"]]
-        return ends[0] if ends and ends[0] in {"SUCCESS", "FAILURE"} else None
-
-    assert within(RUN_SECONDS, "second try", retried) == "SUCCESS"
-    told("and started again by itself and done after, s", f"{time.monotonic() - started:.0f}")
-    assert stack.inside("crm-assets", "scores", "--as-of", MONTHS[1], "--json") == before
