@@ -18,6 +18,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from crm_assets_tests.benchmarks.forked_runs import SOCKET
 from crm_assets_tests.benchmarks.process import ROOT, environment
 
 RESULTS = ROOT / "bench" / "queue.json"
@@ -49,6 +50,9 @@ run_coordinator:
   module: dagster.core.run_coordinator
   class: QueuedRunCoordinator
   config: {{max_concurrent_runs: {parallel}, dequeue_interval_seconds: 1}}
+run_launcher:
+  module: crm_assets_tests.benchmarks.forked_runs
+  class: ForkedRuns
 {storage}"""
 _POSTGRES = "storage:\n  postgres:\n    postgres_url: {url}\n"
 _LOCKED = re.compile(r"database is locked|deadlock detected|too many clients|OperationalError")
@@ -56,6 +60,8 @@ _LOCKED = re.compile(r"database is locked|deadlock detected|too many clients|Ope
 
 def queued(runs: int, parallel: int, postgres_url: str | None = None) -> dict[str, Any]:
     """What became of runs that a sensor asks for at once, with the daemon, its queue and a process for each run.
+
+    The processes are forked, so that as many as may write at once really do: Dagster's own take seconds to start.
 
     Args:
         runs: how many.
@@ -73,15 +79,26 @@ def queued(runs: int, parallel: int, postgres_url: str | None = None) -> dict[st
         (home / "location.py").write_text(_LOCATION.format(runs=runs))
         log = home / "log"
         began = time.perf_counter()
-        with log.open("wb") as output:
-            daemon = subprocess.Popen(
-                [sys.executable, "-m", "dagster._daemon", "run", "-f", "location.py"],
-                cwd=home,
-                env={**environment(), "DAGSTER_HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path)},
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
+
+        def start(*arguments: str) -> subprocess.Popen[bytes]:
+            with log.open("ab") as output:
+                return subprocess.Popen(
+                    [sys.executable, "-m", *arguments],
+                    cwd=home,
+                    env={**environment(), "DAGSTER_HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path)},
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,
+                )
+
+        launches = home / SOCKET
+        launcher = start("crm_assets_tests.benchmarks.forked_runs", str(launches))
+        deadline = time.monotonic() + START_SECONDS
+        while not launches.exists():
+            if launcher.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"no run can be launched:\n{log.read_text(errors='replace')[-4_000:]}")
+            time.sleep(0.05)
+        daemon = start("dagster._daemon", "run", "-f", "location.py")
         try:
             with dg.DagsterInstance.from_config(str(home)) as instance:
                 finished = dg.RunsFilter(
@@ -100,6 +117,8 @@ def queued(runs: int, parallel: int, postgres_url: str | None = None) -> dict[st
                 found = instance.get_runs()
                 keys = {run.tags.get("dagster/run_key") for run in found}
         finally:
+            os.killpg(launcher.pid, signal.SIGKILL)
+            launcher.wait()
             os.killpg(daemon.pid, signal.SIGTERM)
             try:
                 daemon.wait(STOP_SECONDS)
