@@ -63,8 +63,8 @@ class LakeIOManager(dg.IOManager):
 def lake_io(context: dg.InitResourceContext) -> Iterator[LakeIOManager]:
     """The manager, for a run that has the lake to itself and says which process executes it."""
     platform: Platform = context.resources.platform
-    if context.instance is not None and context.run_id is not None:
-        context.instance.add_run_tags(context.run_id, process_tags())
+    if context.instance is not None and context.run is not None:
+        context.instance.add_run_tags(context.run.run_id, process_tags())
     tell = context.log.info if context.log else print
     with database_awaited(), platform.writing(tell):
         yield LakeIOManager()
