@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -16,6 +17,7 @@ from crm_assets import __version__
 from crm_assets.errors import CrmAssetsError, SettingsError
 
 if TYPE_CHECKING:
+    from crm_assets.calendar import Month
     from crm_assets.simulator.writing import FileFormat
 
 EXIT_CODES = """
@@ -679,7 +681,7 @@ def advance(
         click.echo(json.dumps(told))
     else:
         click.echo(f"Landed in {landing.url}: {landing.simulator()}")
-        click.echo(f"Score it, unless Dagster does: crm-assets run --source {landing.url}")
+        click.echo(f"Score it, unless Dagster does: crm-assets run --source {quote(landing.url)}")
 
 
 @main.command(epilog=f"Example: crm-assets demo --replay --months 18 --drift price@2017-10:0.2{EXIT_CODES}")
@@ -713,12 +715,19 @@ def demo(*, replay: bool, count: int, to: str, simulator: str | None, drift: tup
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
     if not as_json:
         click.echo("\n".join(header()))
+
+    def begun_with(month: Month) -> None:
+        if width and not as_json:
+            # Overwritten by the month's line.
+            click.echo(f"{month}  has landed, running ...\r", nl=False)
+
     months = replayed(
         settings,
         count,
         simulator=simulator,
         drifts=drifts,
         one_by_one=replay,
+        begun=begun_with,
         told=lambda month: None if as_json else click.echo("\n".join(line(month, width))),
     )
     crm = Landing(to).simulator()
@@ -726,7 +735,8 @@ def demo(*, replay: bool, count: int, to: str, simulator: str | None, drift: tup
         click.echo(json.dumps({"to": to, "simulator": crm, "months": [month.as_dict() for month in months]}))
         return
     click.echo("\n".join(["", *ending(months, SimulationConfig.from_url(str(crm)).drifts)]))
-    click.echo(f"Scores: crm-assets scores --source {to}. Go on: crm-assets demo --replay --months 3 --to {to}")
+    click.echo(f"Scores: crm-assets scores --source {quote(to)}")
+    click.echo(f"Go on: crm-assets demo --replay --months 3 --to {quote(to)}")
 
 
 def _confirm(*, yes: bool, as_json: bool, nothing: str) -> None:

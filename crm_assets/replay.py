@@ -72,6 +72,7 @@ def replay(
     drifts: Sequence[Drift],
     one_by_one: bool,
     told: Callable[[ReplayedMonth], None],
+    begun: Callable[[Month], None] = lambda month: None,
 ) -> list[ReplayedMonth]:
     """Land the next months in the folder that is the settings' source, and run them.
 
@@ -82,6 +83,7 @@ def replay(
         drifts: changes of the CRM from a month on that has not landed yet.
         one_by_one: whether each month is run as soon as it is there; else one run makes all that have landed.
         told: told of each month once it has been run.
+        begun: told of the last month that has landed before a run begins.
 
     Raises what `Landing.advance` and `run_months` do.
     """
@@ -89,6 +91,7 @@ def replay(
     months: list[ReplayedMonth] = []
     for number in range(count if one_by_one else 1):
         landed = landing.advance(1 if one_by_one else count, simulator=simulator, drifts=() if number else drifts)
+        begun(landed[-1])
         started = time.monotonic()
         # What landed earlier and was never run would be missing before it.
         held = landed if number else [month for month in landing.months() if month <= landed[-1]]
@@ -104,7 +107,7 @@ def header() -> list[str]:
     """The lines above those of `line`."""
     return [
         "AUC and wins are of the scores of the month before, whose outcome is known by now.",
-        f"{'month':9}{'scored':>6}  {'champion':15}{'AUC':6}{'won (expected)':16}{'drift':8}model of the month",
+        f"{'month':9}{'scored':>6}  {'champion':17}{'AUC':6}{'won (expected)':16}{'drift':8}model of the month",
     ]
 
 
@@ -120,7 +123,7 @@ def line(replayed: ReplayedMonth, width: int = 0) -> list[str]:
     decided = "promoted" if replayed.promoted else "refused" if replayed.trained else "none"
     auc = "-" if replayed.auc is None else f"{replayed.auc:.2f}"
     won = "-" if replayed.predicted_wins is None else f"{replayed.wins or 0:,} ({replayed.predicted_wins:,.0f})"
-    start = f"{replayed.month!s:9}{replayed.scored:6,}  {_champion(replayed):15}{auc:6}{won:16}"
+    start = f"{replayed.month!s:9}{replayed.scored:6,}  {_champion(replayed):17}{auc:6}{won:16}"
     because = "" if replayed.promoted else f": {_first(replayed.decision)}"
     told = [
         start

@@ -38,7 +38,7 @@ MONTH = ReplayedMonth(
 def test_a_line_says_what_became_of_a_month() -> None:
     (told,) = line(MONTH)
     assert told == (
-        "2017-12   1,234  v7 of 2017-09  0.73  250 (270)       NONE    refused: Brier score 0.19 against 0.14: worse"
+        "2017-12   1,234  v7 of 2017-09    0.73  250 (270)       NONE    refused: Brier score 0.19 against 0.14: worse"
     )
     titles = header()[-1]
     for title, value in (("champion", "v7"), ("AUC", "0.73"), ("won", "250"), ("drift", "NONE"), ("model", "refused")):
