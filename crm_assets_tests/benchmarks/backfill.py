@@ -45,7 +45,9 @@ def backfill(opportunities: int, months: str) -> None:
     seconds = {place: heard["seconds"] for place, (heard, _) in told.items()}
     ratio = seconds["server"] / seconds["process"]
     others = {place: busy for place, (_, busy) in told.items()}
-    click.echo(f"{len(wanted)} months, {opportunities:,} opportunities, {told['process'][0]['total']} months of assets")
+    click.echo(
+        f"{len(wanted)} months, {opportunities:,} opportunities, {told['process'][0]['total']:.0f} months of assets"
+    )
     for place, what in (("process", "in one process"), ("server", "through Dagster")):
         # The run of a server is not a child of the client: its work counts as that of others.
         busy = "" if others[place] is None else f" (other processes kept {others[place]:.1f} processors busy)"
