@@ -17,13 +17,11 @@ from crm_assets.client.platform import AnyMonth, AnyRun, Platform, question
 from crm_assets.client.progress_bar import shown
 from crm_assets.client.runs import (
     ASKED_TAG,
-    ONLY_OUT_OF_DATE_TAG,
-    RANGE_END_TAG,
-    RANGE_START_TAG,
     TOTAL_TAG,
     asked_key,
     state_of,
 )
+from crm_assets.defs.run_tags import ONLY_OUT_OF_DATE_TAG, RANGE_END_TAG, RANGE_START_TAG, backfill_tags
 from crm_assets.errors import CrmAssetsError
 from crm_assets.settings import Settings
 
@@ -215,7 +213,8 @@ class LocalPlatform(Platform):
             for run_id, months in zip(task.backfill.run_ids, ranges, strict=True):
                 total = {TOTAL_TAG: str(len(plan.assets) * len(months))}
                 task.running = run_id
-                make_range(deployment, months, assets=assets, tags=tags | total, run_id=run_id)
+                of_run = tags | total | backfill_tags(months[0], months[-1], all_assets=assets is None)
+                make_range(deployment, months, assets=assets, tags=of_run, run_id=run_id)
             task.update(State.DONE)
         except BaseException as error:
             task.error = error

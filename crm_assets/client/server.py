@@ -30,15 +30,13 @@ from crm_assets.client.runs import (
     ASKED_TAG,
     JOB,
     LAUNCH_TAG,
-    ONLY_OUT_OF_DATE_TAG,
-    RANGE_END_TAG,
-    RANGE_START_TAG,
     SENSOR,
     TOTAL_TAG,
     asked_key,
     error_kinds,
     state_of,
 )
+from crm_assets.defs.run_tags import ONLY_OUT_OF_DATE_TAG, RANGE_END_TAG, RANGE_START_TAG, backfill_tags
 from crm_assets.errors import CrmAssetsError, SettingsError
 
 if TYPE_CHECKING:
@@ -326,8 +324,7 @@ class ServerPlatform(Platform):
             LAUNCH_TAG: launch,
             TOTAL_TAG: str(len(assets) * len(months)),
             ONLY_OUT_OF_DATE_TAG: "false" if asked.force else "true",
-            RANGE_START_TAG: str(months[0]),
-            RANGE_END_TAG: str(months[-1]),
+            **backfill_tags(months[0], months[-1], all_assets=asked.assets is None),
         }
         selector: dict[str, Any] = {
             "jobName": JOB,

@@ -13,7 +13,7 @@ from crm_assets.defs.drift import DRIFT_ASSETS
 from crm_assets.defs.feature_table import FEATURE_ASSETS
 from crm_assets.defs.history import HISTORY_ASSETS
 from crm_assets.defs.inputs import Inputs
-from crm_assets.defs.jobs import ONLY_OUT_OF_DATE_TAG, REASON_TAG
+from crm_assets.defs.jobs import REASON_TAG
 from crm_assets.defs.leakage import LEAKAGE_ASSETS
 from crm_assets.defs.model import backtest_predictions, candidate_predictions, promotion_checks, win_model
 from crm_assets.defs.model_card import model_card
@@ -23,6 +23,7 @@ from crm_assets.defs.performance import PERFORMANCE_ASSETS
 from crm_assets.defs.platform import Platform
 from crm_assets.defs.provenance import out_of_date
 from crm_assets.defs.raw import RAW_ASSETS
+from crm_assets.defs.run_tags import ONLY_OUT_OF_DATE_TAG
 from crm_assets.defs.scoring import SCORING_ASSETS
 
 OWNER = "team:crm-data"

@@ -36,7 +36,7 @@ def after_inputs_changed(key: dg.AssetKey) -> Condition:
         dg.AutomationCondition.newly_updated()
         & dg.AutomationCondition.in_latest_time_window()
         & ~dg.AutomationCondition.executed_with_root_target()
-        & ~dg.AutomationCondition.executed_with_tags(tag_keys={COMPLETE_TAG})
+        & ~dg.AutomationCondition.executed_with_tags(tag_values={COMPLETE_TAG: "true"})
     ).with_label("made_by_hand")
     changed = dg.AutomationCondition.any_deps_match(by_hand | dg.AutomationCondition.will_be_requested())
     return (_may_be_made(key) & changed.with_label("an_input_changed").since_last_handled()).with_label(

@@ -12,9 +12,6 @@ from crm_assets.storage import StorageError
 
 REASON_TAG = "crm_assets/retrain_reason"
 """Tag of a run that trains models anew with tuned candidates: why."""
-ONLY_OUT_OF_DATE_TAG = "crm_assets/only_out_of_date"
-"""Tag of a run, `true`, that keeps what is up to date in its months, such as what a run that was cut off had made."""
-"""Dagster's own tags of a run over a range of partitions."""
 
 _BY_HAND = {TRIGGER_TAG: str(Trigger.MANUAL), COMPLETE_TAG: "true"}
 """Tags of a job that a person launches; who else asks for it writes over the trigger."""

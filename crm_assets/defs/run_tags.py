@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-
-import dagster as dg
+from typing import TYPE_CHECKING
 
 from crm_assets.calendar import Month
+
+if TYPE_CHECKING:
+    import dagster as dg
 
 PARTITION_TAG = "dagster/partition"
 RANGE_START_TAG = "dagster/asset_partition_range_start"
@@ -21,14 +23,10 @@ REASON_TAG = "crm_assets/reason"
 """Why a run was asked for, in words."""
 COMPLETE_TAG = "crm_assets/complete"
 """Tag of a run that makes all that follows from what it makes, so that nobody needs to ask for that."""
+ONLY_OUT_OF_DATE_TAG = "crm_assets/only_out_of_date"
+"""Tag of a run, `true`, that keeps what is up to date in its months, such as what a run that was cut off had made."""
 
-_GOING_ON = (
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-)
+_GOING_ON = ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING")
 _LONGEST_RUN = timedelta(days=1)
 """A run that has been going on for longer belongs to a process that was killed."""
 
@@ -60,6 +58,15 @@ def range_tags(first: Month, last: Month) -> dict[str, str]:
     return {RANGE_START_TAG: str(first), RANGE_END_TAG: str(last), **months_tag(first, last)}
 
 
+def backfill_tags(first: Month, last: Month, *, all_assets: bool) -> dict[str, str]:
+    """Tags of a backfill that a client asks for."""
+    return {
+        **range_tags(first, last),
+        TRIGGER_TAG: str(Trigger.BACKFILL),
+        COMPLETE_TAG: "true" if all_assets else "false",
+    }
+
+
 def asked_by(trigger: Trigger, reason: str) -> dict[str, str]:
     """Tags of a run that a sensor or schedule asks for."""
     return {TRIGGER_TAG: str(trigger), REASON_TAG: reason}
@@ -67,6 +74,9 @@ def asked_by(trigger: Trigger, reason: str) -> dict[str, str]:
 
 def run_going_on(instance: dg.DagsterInstance) -> str | None:
     """Id of a run that is queued or going on; None when there is none."""
+    import dagster as dg
+
+    statuses = [dg.DagsterRunStatus[name] for name in _GOING_ON]
     since = datetime.now(UTC) - _LONGEST_RUN
-    found = instance.get_run_records(dg.RunsFilter(statuses=_GOING_ON, created_after=since), limit=1)
+    found = instance.get_run_records(dg.RunsFilter(statuses=statuses, created_after=since), limit=1)
     return found[0].dagster_run.run_id if found else None
