@@ -163,15 +163,12 @@ class S3Lock(Lock):
 
     def give_back(self) -> None:
         """Let others take it. The object stays, so that a key need not be allowed to delete."""
-        from boto3.exceptions import Boto3Error
-        from botocore.exceptions import BotoCoreError, ClientError
-
         self._ended.set()
         if self._renewing is not None:
             self._renewing.join()
         if self._etag is not None and self._lost is None:
             # Where the server is away the lease ends by itself, and what has gone wrong before is what is to be told.
-            with contextlib.suppress(BotoCoreError, Boto3Error, ClientError, OSError):
+            with contextlib.suppress(*_faults()):
                 self._put(None, IfMatch=self._etag)
         self._etag = None
 
@@ -200,15 +197,12 @@ class S3Lock(Lock):
             return None
 
     def _renew(self) -> None:
-        from boto3.exceptions import Boto3Error
-        from botocore.exceptions import BotoCoreError, ClientError
-
         fault: Exception | None = None
         failed = 0
         while not self._ended.wait(self._lease / _RENEWALS):
             try:
                 etag = self._put(self._holder, IfMatch=str(self._etag))
-            except (BotoCoreError, Boto3Error, ClientError, OSError) as error:
+            except _faults() as error:
                 fault, failed = error, failed + 1
                 if failed < _RENEWALS:
                     continue
@@ -218,3 +212,12 @@ class S3Lock(Lock):
                 self._lost = "another process has taken it over"
                 return
             self._etag, failed = etag, 0
+
+
+def _faults() -> tuple[type[Exception], ...]:
+    """What can go wrong with a request."""
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError
+    from urllib3.exceptions import HTTPError
+
+    return BotoCoreError, Boto3Error, ClientError, HTTPError, OSError

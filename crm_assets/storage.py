@@ -537,15 +537,20 @@ class _S3(Storage):
     def _got(self, path: str, read: Callable[[Any], _T]) -> _T:
         """What `read` makes of an object; fetched anew where the connection breaks meanwhile, as boto3 does not."""
         from botocore.exceptions import FlexibleChecksumError, HTTPClientError, IncompleteReadError
+        from urllib3.exceptions import HTTPError as BrokenError
 
         last = min(_ATTEMPTS_TO_READ, _attempts())
-        for attempt in range(1, last):
-            answer = self._client.get_object(Bucket=self._bucket, Key=self._key(path))
+        for attempt in range(1, last + 1):
+            answer = None
             try:
+                answer = self._client.get_object(Bucket=self._bucket, Key=self._key(path))
                 return read(answer)
-            except (HTTPClientError, IncompleteReadError, FlexibleChecksumError):
-                time.sleep(random.random() * 2 ** (attempt - 1))
-        return read(self._client.get_object(Bucket=self._bucket, Key=self._key(path)))
+            except (HTTPClientError, IncompleteReadError, FlexibleChecksumError, BrokenError) as error:
+                # Without an answer boto3 has tried often enough; only a refusal that breaks off it lets through.
+                if attempt == last or (answer is None and not isinstance(error, BrokenError)):
+                    raise
+            time.sleep(random.random() * 2 ** (attempt - 1))
+        raise AssertionError("the last attempt returns or raises")
 
     def _copy(self, path: str, etag: str) -> Path:
         return _kept(path.rpartition("/")[2], self.url, path, etag)
@@ -564,6 +569,7 @@ class _S3(Storage):
             NoCredentialsError,
             PartialCredentialsError,
         )
+        from urllib3.exceptions import HTTPError as BrokenError
 
         def fault(
             said: str, remedy: str, kind: type[StorageError] = StorageError, *, transient: bool = False
@@ -581,7 +587,7 @@ class _S3(Storage):
                 raise fault(said, remedy, kind, transient=_passes(error)) from error
             except (NoCredentialsError, PartialCredentialsError) as error:
                 raise fault(str(error), "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE") from error
-            except (ConnectionError, HTTPClientError, IncompleteReadError, FlexibleChecksumError) as error:
+            except (ConnectionError, HTTPClientError, IncompleteReadError, FlexibleChecksumError, BrokenError) as error:
                 raise fault(str(error), _NO_ANSWER, transient=True) from error
             except (BotoCoreError, Boto3Error) as error:
                 raise fault(str(error), "check the AWS_* variables and the AWS profile") from error

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from crm_assets import storage
-from crm_assets.storage import StorageError, open_storage
+from crm_assets.storage import MissingError, StorageError, open_storage
 from crm_assets_tests.integration.faulty_proxy import FAULTS, Fault, FaultyProxy, each_first
 from crm_assets_tests.integration.s3_server import S3Server
 
@@ -58,6 +58,8 @@ def test_what_passes_is_waited_for(
         assert place.fingerprint(path) == storage.sha256_of(tmp_path / "file")
     assert place.list() == ["bytes", "file"]
     assert not place.exists("other")
+    with pytest.raises(MissingError):
+        place.read_bytes("other")
     assert proxy.failed >= 10
     assert len(waits) >= (5 if fault == "half" else 10)
 

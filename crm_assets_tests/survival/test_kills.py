@@ -14,6 +14,7 @@ import pytest
 
 from crm_assets.defs.interrupted import PROCESS_TAG, fail_interrupted
 from crm_assets.process import Process
+from crm_assets.registry import Registry
 from crm_assets_tests.survival.commands import KILLED, Moment
 from crm_assets_tests.survival.conftest import InFolder, OnServers, Place
 from crm_assets_tests.survival.killed import AFTER, BEFORE, DURING
@@ -72,6 +73,16 @@ def test_the_most_delicate_moments(in_folder: InFolder, tmp_path: Path) -> None:
     state, _, _ = undisturbed_run(in_folder, tmp_path)
     for moment in DELICATE:
         survives(in_folder, state, moment=moment)
+    # As a run that makes a finished month again leaves it, when it is killed before the alias follows.
+    registry = Registry(in_folder.settings.tracking_uri, in_folder.settings.model_name)
+    champion = registry.champion()
+    assert champion is not None
+    registry.set_champion(next(version for version in state["versions"] if version != champion.version))
+    registry.set_challenger(None)
+    in_folder.command.log.write_text("")
+    assert in_folder.run() == 0, in_folder.command.told()
+    assert "Nothing to do" in in_folder.command.told()
+    assert in_folder.state() == state
 
 
 def _thirty(place: Place, tmp_path: Path) -> None:
