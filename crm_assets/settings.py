@@ -124,6 +124,11 @@ class Settings(BaseSettings):
     mlflow_tracking_uri: str = Field(
         "", description="MLflow store; a SQLite file and a folder below `CRM_HOME` by default."
     )
+    mlflow_url: str = Field(
+        "",
+        description="Address of MLflow's pages for people, for the links in Dagster; that of the tracking server by "
+        "default.",
+    )
     home: Path = Field(
         Path("./.crm_assets"),
         description="Folder of what is neither code nor lake: MLflow's default store, Dagster's home.",
@@ -252,7 +257,7 @@ class Settings(BaseSettings):
         description="Hours after which Dagster's daemon takes a run for dead and ends it.",
     )
 
-    @field_validator("source_url", "lake_url", "mlflow_tracking_uri", "dagster_url")
+    @field_validator("source_url", "lake_url", "mlflow_tracking_uri", "mlflow_url", "dagster_url")
     @classmethod
     def _without_credentials(cls, url: str) -> str:
         if "@" in urlsplit(url).netloc:
@@ -272,10 +277,10 @@ class Settings(BaseSettings):
                 raise ValueError(f"{name} stands there {given.count(name)} times: name each candidate once")
         return names
 
-    @field_validator("dagster_url")
+    @field_validator("dagster_url", "mlflow_url")
     @classmethod
     def _web_address(cls, url: str) -> str:
-        if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).netloc:
+        if (url and urlsplit(url).scheme not in {"http", "https"}) or not urlsplit(url).netloc:
             raise ValueError("write it as http://host:port")
         return url
 
@@ -399,6 +404,12 @@ class Settings(BaseSettings):
     def dagster_home(self) -> Path:
         """Folder of Dagster's own storage: one per source, because two sources share asset names."""
         return self.home.absolute() / "dagster" / self.dataset_name
+
+    @property
+    def mlflow_pages(self) -> str | None:
+        """Where people find MLflow's pages: `CRM_MLFLOW_URL`, or the tracking server; None where there is no server."""
+        is_server = urlsplit(self.mlflow_tracking_uri).scheme in {"http", "https"}
+        return (self.mlflow_url or (self.mlflow_tracking_uri if is_server else "")).rstrip("/") or None
 
     @property
     def tracking_uri(self) -> str:

@@ -244,3 +244,21 @@ def test_slug_of_the_working_directory(elsewhere: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(folder)
     assert slug(".") == "2017"
     assert slug("..") == "exports"
+
+
+@pytest.mark.parametrize(
+    ("tracking", "pages", "found"),
+    [
+        ("", "", None),
+        ("sqlite:////data/mlflow.db", "", None),
+        ("http://mlflow:5000", "", "http://mlflow:5000"),
+        ("http://mlflow:5000", "https://mlflow.example.com/", "https://mlflow.example.com"),
+    ],
+)
+def test_where_people_find_mlflow(tracking: str, pages: str, found: str | None) -> None:
+    assert load_settings(mlflow_tracking_uri=tracking, mlflow_url=pages).mlflow_pages == found
+
+
+def test_the_address_of_mlflows_pages_is_one_of_the_web() -> None:
+    with pytest.raises(SettingsError, match="CRM_MLFLOW_URL"):
+        load_settings(mlflow_url="mlflow:5000")

@@ -146,6 +146,8 @@ def shown_metadata(
         metadata[title] = dg.MetadataValue.md(markdown(table))
     for title, text in made.texts.items():
         metadata[title] = dg.MetadataValue.md(text)
+    for title, address in made.links.items():
+        metadata[title] = dg.MetadataValue.url(address)
     if newest:
         metadata |= {title: picture(title, draw()) for title, draw in made.plots.items()}
     return metadata

@@ -188,6 +188,7 @@ def win_model(inputs: Inputs, month: Month) -> Made:
     row: dict[str, Any] = {"snapshot_month": str(month), "promoted": False, "test_months": 0}
     notes: dict[str, Any] = {}
     plots: dict[str, Callable[[], bytes]] = {}
+    links: dict[str, str] = {}
     too_little = origin.too_little(month)
     if too_little:
         row |= {"status": "not trained", "reason": too_little}
@@ -202,6 +203,8 @@ def win_model(inputs: Inputs, month: Month) -> Made:
             champion = _as_champion(reference, model)
         row |= _trained(model, reference, report, decision)
         notes["run_id"] = reference.run_id
+        if pages := inputs.settings.mlflow_pages:
+            links["mlflow_run"] = f"{pages}/{inputs.registry.page_of(reference.run_id)}"
         checks = pl.from_pandas(
             decision.as_table(month, reference.version), schema_overrides=dict(PROMOTION_CHECKS.polars_schema())
         )
@@ -215,6 +218,7 @@ def win_model(inputs: Inputs, month: Month) -> Made:
         documents={"json": checks.write_json().encode()},
         plots=plots,
         shown={"promotion": checks.select("check", "verdict", "detail")},
+        links=links,
     )
 
 

@@ -68,6 +68,7 @@ class Made:
             looks at the pictures of a backfill's earlier months, and drawing them takes longer than the rest.
         shown: title -> rows, shown in Dagster as a table.
         texts: title -> Markdown, shown in Dagster.
+        links: title -> address, shown in Dagster.
     """
 
     frame: nw.LazyFrame[Any]
@@ -76,6 +77,7 @@ class Made:
     plots: Mapping[str, Callable[[], bytes]] = field(default_factory=dict)
     shown: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -330,6 +330,10 @@ class Registry:
             _check_database(self._database)
         return MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
 
+    def page_of(self, run_id: str) -> str:
+        """The run's page, below the address of MLflow's server."""
+        return f"#/experiments/{self._experiment()}/runs/{run_id}"
+
     def _experiment(self) -> str:
         """Id of the experiment, which is made when it is not there."""
         from mlflow.exceptions import MlflowException

@@ -177,4 +177,6 @@ def test_whole_graph_on_services(
     assert postgres_server.run("SELECT count(*), min(status) FROM runs", database) == [(1, "SUCCESS")]
     ((events,),) = postgres_server.run("SELECT count(*) FROM event_logs", database)
     assert events > 7 * 20
+    link = f"SELECT count(*) FROM event_logs WHERE event LIKE '%{mlflow}/#/experiments/%/runs/%'"
+    assert postgres_server.run(link, database) != [(0,)]
     assert not list((command.folder / ".crm_assets").rglob("*.db")), "nothing is kept in SQLite beside"
