@@ -280,7 +280,7 @@ class Settings(BaseSettings):
     @field_validator("dagster_url", "mlflow_url")
     @classmethod
     def _web_address(cls, url: str) -> str:
-        if (url and urlsplit(url).scheme not in {"http", "https"}) or not urlsplit(url).netloc:
+        if url and (urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).netloc):
             raise ValueError("write it as http://host:port")
         return url
 
