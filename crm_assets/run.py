@@ -19,13 +19,13 @@ from crm_assets.dagster_home import dagster_home, kept_because, open_instance, r
 from crm_assets.defs.assets import ASSETS
 from crm_assets.defs.checks import contract_fault
 from crm_assets.defs.composition import build_definitions
-from crm_assets.defs.interrupted import fail_interrupted, process_tags
+from crm_assets.defs.interrupted import fail_interrupted
 from crm_assets.defs.jobs import BACKFILL
 from crm_assets.defs.model import point_aliases
 from crm_assets.defs.patience import database_awaited
 from crm_assets.defs.platform import Platform
 from crm_assets.defs.provenance import stale_months
-from crm_assets.defs.run_tags import TRIGGER_TAG, Trigger, range_tags
+from crm_assets.defs.run_tags import TRIGGER_TAG, Trigger, process_tags, range_tags
 from crm_assets.defs.training import candidates_of
 from crm_assets.errors import CrmAssetsError, LakeError, QualityError, SourceError
 from crm_assets.modelling.promotion import WIN_MODEL
@@ -116,14 +116,15 @@ def make_range(
         _check_before(platform, months)
         settings = _with_partitions(platform.settings, platform, months)
         job = build_definitions(settings, platform).resolve_job_def(BACKFILL.name)
+        run_id = run_id or str(uuid.uuid4())
         of_run = {
             TRIGGER_TAG: str(Trigger.MANUAL),
             **(tags or {}),
             **range_tags(months[0], months[-1]),
-            **process_tags(),
+            **process_tags(run_id),
         }
         keys = None if assets is None else [dg.AssetKey(name.split("/")) for name in assets]
-        _execute(job, settings, of_run, keys, run_id or str(uuid.uuid4()))
+        _execute(job, settings, of_run, keys, run_id)
 
 
 def _tell(line: str) -> None:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from crm_assets.process import Process
-
-PROCESS_TAG = "crm_assets/process"
-"""Tag of a run: the process that executes it, as `str(Process)`."""
+from crm_assets.defs.run_tags import process_of
 
 _UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,
@@ -17,11 +14,6 @@ _UNFINISHED = [
 ]
 
 
-def process_tags() -> dict[str, str]:
-    """The tags of a run that this process executes."""
-    return {PROCESS_TAG: str(Process.current())}
-
-
 def fail_interrupted(instance: dg.DagsterInstance) -> list[str]:
     """Mark the runs as failed that a process of this machine began and cannot finish any more, for it is gone.
 
@@ -29,7 +21,7 @@ def fail_interrupted(instance: dg.DagsterInstance) -> list[str]:
     """
     marked = []
     for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED)):
-        process = Process.parse(run.tags.get(PROCESS_TAG, ""))
+        process = process_of(run.run_id, run.tags)
         if process is None or not process.is_gone:
             continue
         # It may have ended well between the two looks.

@@ -10,12 +10,12 @@ import polars as pl
 
 from crm_assets.calendar import Month
 from crm_assets.defs.assets import MonthsToMake
-from crm_assets.defs.interrupted import process_tags
 from crm_assets.defs.monthly import Made, MonthlyAsset
 from crm_assets.defs.patience import database_awaited
 from crm_assets.defs.platform import Platform
 from crm_assets.defs.provenance import DOCUMENTS, RETRAINED, current
 from crm_assets.defs.retries import io_retried
+from crm_assets.defs.run_tags import process_tags
 from crm_assets.defs.shown_metadata import markdown, picture
 from crm_assets.errors import LakeError
 from crm_assets.lake import Manifest
@@ -64,7 +64,7 @@ def lake_io(context: dg.InitResourceContext) -> Iterator[LakeIOManager]:
     """The manager, for a run that has the lake to itself and says which process executes it."""
     platform: Platform = context.resources.platform
     if context.instance is not None and context.run is not None:
-        context.instance.add_run_tags(context.run.run_id, process_tags())
+        context.instance.add_run_tags(context.run.run_id, process_tags(context.run.run_id))
     tell = context.log.info if context.log else print
     with database_awaited(), platform.writing(tell):
         yield LakeIOManager()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from crm_assets.calendar import Month
+from crm_assets.process import Process
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -25,6 +27,8 @@ COMPLETE_TAG = "crm_assets/complete"
 """Tag of a run that makes all that follows from what it makes, so that nobody needs to ask for that."""
 ONLY_OUT_OF_DATE_TAG = "crm_assets/only_out_of_date"
 """Tag of a run, `true`, that keeps what is up to date in its months, such as what a run that was cut off had made."""
+PROCESS_TAG = "crm_assets/process"
+"""Tag of a run: its id and the process that executes it. Dagster copies it to a retry, whose id is another."""
 
 _GOING_ON = ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING")
 _LONGEST_RUN = timedelta(days=1)
@@ -70,6 +74,17 @@ def backfill_tags(first: Month, last: Month, *, all_assets: bool) -> dict[str, s
 def asked_by(trigger: Trigger, reason: str) -> dict[str, str]:
     """Tags of a run that a sensor or schedule asks for."""
     return {TRIGGER_TAG: str(trigger), REASON_TAG: reason}
+
+
+def process_tags(run_id: str) -> dict[str, str]:
+    """Tag of a run that this process executes."""
+    return {PROCESS_TAG: f"{run_id} {Process.current()}"}
+
+
+def process_of(run_id: str, tags: Mapping[str, str]) -> Process | None:
+    """The process that executes a run, by the run's tags; None where they do not tell, as before it has started."""
+    named, _, process = tags.get(PROCESS_TAG, "").partition(" ")
+    return Process.parse(process) if named == run_id else None
 
 
 def run_going_on(instance: dg.DagsterInstance) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
+import uuid
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from crm_assets.defs.interrupted import PROCESS_TAG, fail_interrupted
+from crm_assets.defs.interrupted import fail_interrupted
+from crm_assets.defs.run_tags import PROCESS_TAG, process_tags
 from crm_assets.process import Process
 from crm_assets.registry import Registry
 from crm_assets_tests.survival.commands import KILLED, Moment
@@ -126,15 +128,21 @@ def test_only_runs_of_processes_that_are_gone_are_marked(tmp_path: Path) -> None
     (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
 
-        def started(process: str | None) -> str:
-            run = instance.create_run_for_job(
-                nothing, status=dg.DagsterRunStatus.STARTED, tags={} if process is None else {PROCESS_TAG: process}
-            )
-            return run.run_id
+        def started(tag: str | None, run_id: str | None = None) -> str:
+            run_id = run_id or str(uuid.uuid4())
+            tags = {} if tag is None else {PROCESS_TAG: tag.format(run_id)}
+            status = dg.DagsterRunStatus.STARTED
+            return instance.create_run_for_job(nothing, run_id=run_id, status=status, tags=tags).run_id
 
         # The first process of the machine is there, yet did not start when this one did.
-        gone = started(str(replace(here, pid=1)))
-        kept = [started(str(here)), started(str(replace(here, host="elsewhere", pid=1))), started(None), started("?")]
+        ended = replace(here, pid=1)
+        gone = started(f"{{}} {ended}")
+        kept = [started(f"{{}} {here}"), started(f"{{}} {replace(ended, host='elsewhere')}"), started(None)]
+        kept += [started("?"), started("{} ?")]
+        mine = str(uuid.uuid4())
+        kept.append(started(process_tags(mine)[PROCESS_TAG], mine))
+        # As Dagster makes a retry, with the tags of the run that died.
+        kept.append(started(f"{gone} {ended}"))
         assert fail_interrupted(instance) == [gone]
         statuses = {run.run_id: run.status for run in instance.get_runs()}
     assert statuses == {gone: dg.DagsterRunStatus.FAILURE, **dict.fromkeys(kept, dg.DagsterRunStatus.STARTED)}
