@@ -36,13 +36,12 @@ from crm_assets.client.runs import (
     error_kinds,
     state_of,
 )
-from crm_assets.defs.run_tags import ONLY_OUT_OF_DATE_TAG, RANGE_END_TAG, RANGE_START_TAG, backfill_tags
+from crm_assets.defs.run_tags import GOING_ON, ONLY_OUT_OF_DATE_TAG, RANGE_END_TAG, RANGE_START_TAG, backfill_tags
 from crm_assets.errors import CrmAssetsError, SettingsError
 
 if TYPE_CHECKING:
     from crm_assets.published import PublishedScores
 
-_GOING_ON = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED"]
 _FIRST_POLL, _LONGEST_POLL = 0.2, 2.0
 _LOADING_SECONDS = 120
 _LOOKS, _SECONDS_BETWEEN_LOOKS = 10, 1.0
@@ -358,7 +357,7 @@ class ServerPlatform(Platform):
             f"{error}. The run was not launched as far as can be seen; the same call joins it if it was"
         ) from error
 
-    def _going_on(self, tags: dict[str, str], statuses: list[str] | None = _GOING_ON) -> str | None:
+    def _going_on(self, tags: dict[str, str], statuses: Sequence[str] | None = GOING_ON) -> str | None:
         """Id of the newest run with these tags in one of the statuses; None when there is none."""
         wanted: dict[str, Any] = {"tags": [{"key": key, "value": value} for key, value in tags.items()]}
         if statuses:

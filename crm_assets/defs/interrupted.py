@@ -4,14 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from crm_assets.defs.run_tags import process_of
-
-_UNFINISHED = [
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
+from crm_assets.defs.run_tags import GOING_ON, process_of
 
 
 def fail_interrupted(instance: dg.DagsterInstance) -> list[str]:
@@ -20,7 +13,8 @@ def fail_interrupted(instance: dg.DagsterInstance) -> list[str]:
     Returns their ids. Runs of other machines and containers are left alone, as nothing is known of their processes.
     """
     marked = []
-    for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED)):
+    going_on = [dg.DagsterRunStatus[name] for name in GOING_ON]
+    for run in instance.get_runs(dg.RunsFilter(statuses=going_on)):
         process = process_of(run.run_id, run.tags)
         if process is None or not process.is_gone:
             continue

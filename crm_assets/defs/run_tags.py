@@ -30,7 +30,8 @@ ONLY_OUT_OF_DATE_TAG = "crm_assets/only_out_of_date"
 PROCESS_TAG = "crm_assets/process"
 """Tag of a run: its id and the process that executes it. Dagster copies it to a retry, whose id is another."""
 
-_GOING_ON = ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING")
+GOING_ON = ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING")
+"""Dagster's statuses of runs that are not over."""
 _LONGEST_RUN = timedelta(days=1)
 """A run that has been going on for longer belongs to a process that was killed."""
 
@@ -91,7 +92,7 @@ def run_going_on(instance: dg.DagsterInstance) -> str | None:
     """Id of a run that is queued or going on; None when there is none."""
     import dagster as dg
 
-    statuses = [dg.DagsterRunStatus[name] for name in _GOING_ON]
+    statuses = [dg.DagsterRunStatus[name] for name in GOING_ON]
     since = datetime.now(UTC) - _LONGEST_RUN
     found = instance.get_run_records(dg.RunsFilter(statuses=statuses, created_after=since), limit=1)
     return found[0].dagster_run.run_id if found else None

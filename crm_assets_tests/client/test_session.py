@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import dagster as dg
 import pytest
+from dagster._core.storage.dagster_run import FINISHED_STATUSES
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
@@ -209,6 +211,11 @@ def test_a_run_that_is_going_on_is_joined(script: Script) -> None:
         done = platform.backfill(["scores"], "2017-01")
     assert done.joined
     assert "CrmLaunch" not in script.names()
+    (asked,) = [sent["filter"] for name, sent, _ in script.asked if name == "CrmRuns"]
+    # The last two are of no run that Dagster itself starts.
+    over = {*FINISHED_STATUSES, dg.DagsterRunStatus.MANAGED, dg.DagsterRunStatus.SUSPENDED}
+    going_on = {*dg.DagsterRunStatus} - over
+    assert set(asked["statuses"]) == {status.value for status in going_on}
 
 
 def test_what_is_joined_is_what_was_asked_for() -> None:
