@@ -21,13 +21,16 @@ from crm_assets.client.runs import (
     asked_key,
     state_of,
 )
-from crm_assets.defs.run_tags import ONLY_OUT_OF_DATE_TAG, RANGE_END_TAG, RANGE_START_TAG, backfill_tags
+from crm_assets.defs.run_tags import ONLY_OUT_OF_DATE_TAG, RANGE_END_TAG, RANGE_START_TAG, backfill_tags, process_of
 from crm_assets.errors import CrmAssetsError
 from crm_assets.settings import Settings
 
 if TYPE_CHECKING:
     from crm_assets.defs.platform import Platform as Deployment
     from crm_assets.published import PublishedScores
+
+
+_CANCELED = "Cancelled through crm_assets.client"
 
 
 @dataclass
@@ -139,7 +142,7 @@ class LocalPlatform(Platform):
         if task is None:
             found = self.status(backfill)
             if not found.state.over:
-                self._tell_dagster(found.run_ids[-1], canceled=True)
+                self._write_down(found.run_ids[-1])
             return self.status(backfill)
         task.stop.set()
         if not task.over.wait(timeout):
@@ -200,7 +203,7 @@ class LocalPlatform(Platform):
         def heard(asset: str, month: Month) -> None:
             task.stored(asset, month)
             if task.stop.is_set():
-                self._tell_dagster(task.running, canceled=False)
+                self._announce(task.running)
                 raise _interruption()
 
         deployment.listen(heard)
@@ -282,15 +285,34 @@ class LocalPlatform(Platform):
             tuple(map(str, months)),
         )
 
-    def _tell_dagster(self, run_id: str, *, canceled: bool) -> None:
-        """Write down that a run is cancelled, or that it is to be: what then interrupts it is no failure to Dagster."""
+    def _announce(self, run_id: str) -> None:
+        """Tell Dagster that a run is to be cancelled: what then interrupts it is no failure to it."""
         from crm_assets.dagster_home import open_instance
 
         with open_instance(self._settings) as instance:
             run = instance.get_run_by_id(run_id)
             if run is not None and not run.is_finished:
-                report = instance.report_run_canceled if canceled else instance.report_run_canceling
-                report(run, "Cancelled through crm_assets.client")
+                instance.report_run_canceling(run, _CANCELED)
+
+    def _write_down(self, run_id: str) -> None:
+        """Write down as cancelled a run that no process executes. Raises ClientError when one does or may."""
+        import dagster as dg
+
+        from crm_assets.dagster_home import open_instance
+
+        with open_instance(self._settings) as instance:
+            run = instance.get_run_by_id(run_id)
+            if run is None or run.is_finished:
+                return
+            process = process_of(run_id, run.tags)
+            if process is None and run.status is not dg.DagsterRunStatus.QUEUED:
+                raise ClientError(f"run {run_id} goes on, and which process executes it is not known: cancel it there")
+            if process is not None and not process.is_gone:
+                raise ClientError(
+                    f"run {run_id} is executed by {process.name}, which is not known to have ended: cancel it "
+                    "there, or end that process and call again"
+                )
+            instance.report_run_canceled(run, _CANCELED)
 
 
 def read_scores(settings: Settings, as_of: str | None, sha256: str | None) -> PublishedScores:

@@ -152,7 +152,9 @@ class Platform(ABC):
     def cancel(self, backfill: AnyRun, timeout: float = 60) -> Backfill:
         """Stop a backfill, and wait until it has stopped; what is stored by then is kept, whole.
 
-        A run that does not stop within `timeout` seconds, as when its process is gone, is written down as cancelled.
+        A run whose process is gone is written down as cancelled. Of a process of another machine that is not known.
+        Raises WaitTimeoutError when it has not stopped within `timeout` seconds; Dagster shows it as being cancelled.
+        In process raises ClientError, at once, when another process executes the run.
         """
 
     def materialize(

@@ -36,7 +36,14 @@ from crm_assets.client.runs import (
     error_kinds,
     state_of,
 )
-from crm_assets.defs.run_tags import GOING_ON, ONLY_OUT_OF_DATE_TAG, RANGE_END_TAG, RANGE_START_TAG, backfill_tags
+from crm_assets.defs.run_tags import (
+    GOING_ON,
+    ONLY_OUT_OF_DATE_TAG,
+    RANGE_END_TAG,
+    RANGE_START_TAG,
+    backfill_tags,
+    process_of,
+)
 from crm_assets.errors import CrmAssetsError, SettingsError
 
 if TYPE_CHECKING:
@@ -212,21 +219,33 @@ class ServerPlatform(Platform):
     def cancel(self, backfill: AnyRun, timeout: float = 60) -> Backfill:
         """See Platform."""
         found = self.status(backfill)
-        deadline = time.monotonic() + timeout
-        for policy in ("SAFE_TERMINATE", "MARK_AS_CANCELED_IMMEDIATELY"):
-            if found.state.over:
-                break
-            # Whether it was carried out, is asked afterwards.
-            answer = self._session.order(documents.TERMINATE, {"runId": found.run_ids[-1], "policy": policy})
-            told = answer["terminateRun"]
-            refused = told["__typename"] != "TerminateRunSuccess"
-            if told["__typename"] == "UnauthorizedError":
-                raise ClientError(f"Dagster at {self.url} does not let you cancel runs: {told['message']}")
-            while not refused and not found.state.over and time.monotonic() < deadline:
-                time.sleep(_FIRST_POLL)
-                found = self.status(found)
+        if found.state.over:
+            return found
+        run_id, deadline = found.run_ids[-1], time.monotonic() + timeout
+        carried_out = self._terminate(run_id, "SAFE_TERMINATE")
+        while carried_out and not found.state.over and time.monotonic() < deadline:
+            time.sleep(_FIRST_POLL)
             found = self.status(found)
+        run = self._look(_Run(run_id))
+        process = process_of(run_id, run.tags)
+        if not run.state.over and process is not None and process.is_gone:
+            self._terminate(run_id, "MARK_AS_CANCELED_IMMEDIATELY")
+        found = self.status(found)
+        if not found.state.over:
+            raise WaitTimeoutError(
+                f"run {run_id} stays {run.status}: {process.name if process else 'its process'} may still write, and "
+                f"stops when the month of an asset that is being made is stored, or is marked by Dagster once it is "
+                f"gone; its page is {self._page(run_id)}",
+                found,
+            )
         return found
+
+    def _terminate(self, run_id: str, policy: str) -> bool:
+        """Ask Dagster to stop a run. Returns whether it could pass that on; whether the run stopped is asked later."""
+        told = self._session.order(documents.TERMINATE, {"runId": run_id, "policy": policy})["terminateRun"]
+        if told["__typename"] == "UnauthorizedError":
+            raise ClientError(f"Dagster at {self.url} does not let you cancel runs: {told['message']}")
+        return bool(told["__typename"] == "TerminateRunSuccess")
 
     def scores(self, as_of: str | None = None, *, sha256: str | None = None) -> PublishedScores:
         """See Platform."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -17,8 +19,11 @@ from crm_assets.client import (
     State,
     WaitTimeoutError,
 )
+from crm_assets.dagster_home import open_instance
 from crm_assets.defs.assets import ASSETS
+from crm_assets.defs.run_tags import PROCESS_TAG
 from crm_assets.errors import LakeError, SettingsError
+from crm_assets.process import Process
 from crm_assets.run import run_months
 from crm_assets_tests.client.small import CELLS, FIRST, LAST, MONTHS, contents, settings_in
 from crm_assets_tests.graph.conftest import Command, command  # noqa: F401 - a fixture
@@ -83,6 +88,31 @@ def test_a_backfill_that_was_cancelled_goes_on_to_the_same_lake(
     with pytest.raises(KeyboardInterrupt):
         platform.backfill(["raw/products", "raw/accounts"], FIRST, LAST, force=True, on_progress=interrupt)
     assert contents(settings) == contents(reference)
+
+
+def test_only_a_run_whose_process_is_gone_is_written_down_as_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @dg.job
+    def nothing() -> None: ...
+
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    settings, here = settings_in(tmp_path), Process.current()
+    # The first process of the machine is there, yet did not start when this one did.
+    processes = [replace(here, pid=1), here, replace(here, host="elsewhere"), None]
+    runs = {str(uuid.uuid4()): process for process in processes}
+    with open_instance(settings) as instance:
+        for run_id, process in runs.items():
+            tags = {PROCESS_TAG: f"{run_id} {process}"} if process else {}
+            instance.create_run_for_job(nothing, run_id=run_id, status=dg.DagsterRunStatus.STARTED, tags=tags)
+    platform = Platform.local(settings=settings)
+    gone, *others = runs
+    assert platform.cancel(gone).state is State.CANCELED
+    wanted = [here.name, f"process {here.pid} on elsewhere", "which process"]
+    for run_id, named in zip(others, wanted, strict=True):
+        with pytest.raises(ClientError, match=named):
+            platform.cancel(run_id)
+        assert platform.status(run_id).state is State.RUNNING
 
 
 def test_what_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import json
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
@@ -18,7 +19,9 @@ from crm_assets.backfill_plan import Question
 from crm_assets.calendar import Month
 from crm_assets.client import ClientError, CodeLocationError, NotDagsterError, Platform, UnreachableError, server
 from crm_assets.client.runs import asked_key
+from crm_assets.defs.run_tags import PROCESS_TAG
 from crm_assets.errors import SettingsError, SourceError
+from crm_assets.process import Process
 
 WORKSPACE = {
     "version": "1.13.27",
@@ -273,6 +276,35 @@ def test_waiting_ends_in_time(script: Script) -> None:
     script.answers["CrmRun"] = {"runOrError": {**DONE, "status": "QUEUED"}}
     with connected(script) as platform, pytest.raises(WaitTimeoutError, match=r"goes on; .*does dagster-daemon run"):
         platform.wait("r1", timeout=0)
+
+
+def tagged(status: str, process: Process | None) -> dict[str, Any]:
+    tags = [{"key": PROCESS_TAG, "value": f"r1 {process}"}] if process else []
+    return {"runOrError": {**DONE, "status": status, "tags": tags}}
+
+
+@pytest.mark.parametrize("process", [Process.current(), replace(Process.current(), host="elsewhere", pid=1), None])
+def test_a_run_whose_process_may_live_stays_as_it_is_cancelled(script: Script, process: Process | None) -> None:
+    from crm_assets.client import WaitTimeoutError
+
+    script.answers["CrmTerminate"] = {"terminateRun": {"__typename": "TerminateRunFailure", "message": "Unable"}}
+    script.answers["CrmRun"] = tagged("CANCELING", process)
+    with connected(script) as platform, pytest.raises(WaitTimeoutError, match="CANCELING") as caught:
+        platform.cancel("r1", timeout=0)
+    assert (process.name if process else "its process") in str(caught.value)
+    policies = [sent["policy"] for name, sent, _ in script.asked if name == "CrmTerminate"]
+    assert policies == ["SAFE_TERMINATE"]
+
+
+def test_a_run_whose_process_is_gone_is_written_down_as_cancelled(script: Script) -> None:
+    script.answers["CrmTerminate"] = {"terminateRun": {"__typename": "TerminateRunFailure", "message": "Unable"}}
+    # The first process of the machine is there, yet did not start when this one did.
+    gone = tagged("CANCELING", replace(Process.current(), pid=1))
+    script.answers["CrmRun"] = [gone, gone, tagged("CANCELED", None)]
+    with connected(script) as platform:
+        assert platform.cancel("r1", timeout=0).state == "canceled"
+    policies = [sent["policy"] for name, sent, _ in script.asked if name == "CrmTerminate"]
+    assert policies == ["SAFE_TERMINATE", "MARK_AS_CANCELED_IMMEDIATELY"]
 
 
 def test_a_run_that_nobody_knows(script: Script) -> None:
