@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from dotenv import dotenv_values
 from pydantic import (
@@ -36,6 +36,11 @@ SECRETS = frozenset({"CRM_ALERT_URLS", "CRM_DAGSTER_POSTGRES_URL"})
 
 ENVIRONMENT, ENV_FILE, DEFAULT, COMMAND_LINE = "environment", ".env", "default", "command line"
 """Where the value of a setting comes from; a profile is the other place."""
+
+_SECRET_KEY = re.compile(
+    r"pass(word|wd|phrase)|pwd|secret|token|credential|(?<!ssl)key$|(^|[^a-z])(sas|sig|signature|auth)$", re.IGNORECASE
+)
+"""Keys in a URL's query whose values are secrets; `sslkey` names a file."""
 
 _ALERT_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 
@@ -260,8 +265,16 @@ class Settings(BaseSettings):
     @field_validator("source_url", "lake_url", "mlflow_tracking_uri", "mlflow_url", "dagster_url")
     @classmethod
     def _without_credentials(cls, url: str) -> str:
-        if "@" in urlsplit(url).netloc:
+        parts = urlsplit(url)
+        if "@" in parts.netloc:
             raise ValueError("a URL must not hold credentials; set the AWS_ or MLFLOW_TRACKING_ variables instead")
+        # Databases take them from the query, too.
+        for part in re.split("[&;]", parts.query):
+            if found := _SECRET_KEY.search(unquote(part.partition("=")[0]).strip()):
+                raise ValueError(
+                    f"a URL must not hold credentials, and its query has a {found[0]!r}; set the AWS_ or "
+                    "MLFLOW_TRACKING_ variables instead, PGPASSFILE for a PostgreSQL database"
+                )
         return url
 
     @field_validator("candidates")

@@ -156,6 +156,26 @@ def test_credentials_in_a_url_are_refused_and_not_shown(name: str, monkeypatch: 
     assert "hunter2" not in said
 
 
+@pytest.mark.parametrize(
+    "key",
+    ["password", "Password", "sslpassword", "pass%77ord", "pwd", "token", "sas", "client_secret", "api-key", "apiKey"],
+)
+@pytest.mark.parametrize("before", ["", "user=me&", "user=me;"])
+def test_credentials_in_the_query_are_refused_and_not_shown(
+    key: str, before: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRM_MLFLOW_TRACKING_URI", f"postgresql://db/mlflow?{before}{key}=hunter2")
+    said = said_by()
+    assert said.startswith("CRM_MLFLOW_TRACKING_URI: a URL must not hold credentials, and its query has a ")
+    assert "hunter2" not in said
+
+
+@pytest.mark.parametrize("query", ["sslmode=require&sslkey=/etc/mlflow.key", "application_name=token", "keyspace=a"])
+def test_what_in_a_query_is_no_secret(query: str) -> None:
+    url = f"postgresql://db/mlflow?{query}"
+    assert load_settings(mlflow_tracking_uri=url).tracking_uri == url
+
+
 def test_at_signs_that_are_no_credentials() -> None:
     assert load_settings(source_url="simulator:?drift=price@2017-09:0.2").source_url.endswith("price@2017-09:0.2")
     assert load_settings(source_url="/data/me@work").dataset_name == "me-work"
