@@ -21,10 +21,11 @@ from crm_assets.defs.monthly import Made, MonthlyAsset
 from crm_assets.defs.partitions import partition_mapping
 from crm_assets.defs.performance import PERFORMANCE_ASSETS
 from crm_assets.defs.platform import Platform
-from crm_assets.defs.provenance import out_of_date
+from crm_assets.defs.provenance import current, out_of_date
 from crm_assets.defs.raw import RAW_ASSETS
 from crm_assets.defs.run_tags import ONLY_OUT_OF_DATE_TAG
 from crm_assets.defs.scoring import SCORING_ASSETS
+from crm_assets.lake import Provenance
 
 OWNER = "team:crm-data"
 GROUPS = ("raw", "history", "features", "model", "scoring", "monitoring")
@@ -63,8 +64,8 @@ class MonthsToMake:
     months: tuple[Month, ...]
     keep_up_to_date: bool = False
 
-    def made(self) -> Iterator[tuple[Month, Made | None]]:
-        """Each month, in order, with what was made for it; None where what is stored is kept."""
+    def made(self) -> Iterator[tuple[Month, tuple[Made, Provenance] | None]]:
+        """Each month, in order, with what was made for it and from what; None where what is stored is kept."""
         if self.asset.source_fingerprint:
             # A fault in any month shows before the first one is stored, so that the lake stays as it was.
             for month in self.months:
@@ -74,7 +75,10 @@ class MonthsToMake:
             if self.keep_up_to_date and out_of_date(self.platform, self.asset, month) is None:
                 yield month, None
                 continue
-            yield month, self.asset.make(Inputs(self.asset, self.platform, month, self.months[-1]), month)
+            # Taken before anything is read: what changes from here on is not what the month was made from.
+            made_from = current(self.platform, self.asset, month)
+            made = self.asset.make(Inputs(self.asset, self.platform, month, self.months[-1]), month)
+            yield month, (made, made_from)
 
 
 def shown_group(group: str) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import narwhals as nw
 import polars as pl
 
 from crm_assets.calendar import Month
@@ -13,12 +15,12 @@ from crm_assets.defs.assets import MonthsToMake
 from crm_assets.defs.monthly import Made, MonthlyAsset
 from crm_assets.defs.patience import database_awaited
 from crm_assets.defs.platform import Platform
-from crm_assets.defs.provenance import DOCUMENTS, RETRAINED, current
+from crm_assets.defs.provenance import DOCUMENTS, RETRAINED, current, refuse_changed_source
 from crm_assets.defs.retries import io_retried
 from crm_assets.defs.run_tags import process_tags
 from crm_assets.defs.shown_metadata import markdown, picture
 from crm_assets.errors import LakeError
-from crm_assets.lake import Manifest
+from crm_assets.lake import Manifest, Provenance
 from crm_assets.lake.lake import Notes
 
 _PREVIEW_ROWS = 5
@@ -33,13 +35,14 @@ class LakeIOManager(dg.IOManager):
             self._store_all(context, obj)
 
     def _store_all(self, context: dg.OutputContext, obj: MonthsToMake) -> None:
-        for month, made in obj.made():
+        for month, found in obj.made():
             newest = month == obj.months[-1]
-            if made is None:
+            if found is None:
                 shown = kept_metadata(obj.platform, obj.asset, month)
             else:
+                made, made_from = found
                 obj.platform.check_lock()
-                manifest = store(obj.platform, obj.asset, month, made)
+                manifest = store(obj.platform, obj.asset, month, made, made_from)
                 if obj.asset.stored and newest:
                     obj.asset.stored(obj.platform, manifest)
                 shown = shown_metadata(obj.platform, obj.asset, month, made, manifest, newest=newest)
@@ -70,9 +73,29 @@ def lake_io(context: dg.InitResourceContext) -> Iterator[LakeIOManager]:
         yield LakeIOManager()
 
 
-def store(platform: Platform, asset: MonthlyAsset, month: Month, made: Made) -> Manifest:
-    """Write what was made for a month and its manifest. Raises LakeError when it does not fit the asset's contract."""
-    made_from = current(platform, asset, month)
+def store(
+    platform: Platform, asset: MonthlyAsset, month: Month, made: Made, made_from: Provenance | None = None
+) -> Manifest:
+    """Write what was made for a month and its manifest.
+
+    Args:
+        platform: the deployment.
+        asset, month: which.
+        made: for them.
+        made_from: as it was before anything was read; as it is now when None.
+
+    Raises LakeError when it does not fit the asset's contract, SourceError when the source is not what it was made from
+    any more; then nothing is stored.
+    """
+    made_from = made_from or current(platform, asset, month)
+    sink = platform.engine_of(made.frame).sink
+
+    def computed(frame: nw.LazyFrame[Any], file: Path) -> None:
+        # Frames are lazy: the source is read to its end only here.
+        sink(frame, file)
+        if asset.source_fingerprint:
+            refuse_changed_source(platform, month, made_from)
+
     for suffix, content in made.documents.items():
         platform.lake.write_document(asset.name, month, suffix, content, provenance=made_from)
     notes: Notes = {**made.notes, **({DOCUMENTS: [*made.documents]} if made.documents else {})}
@@ -81,7 +104,7 @@ def store(platform: Platform, asset: MonthlyAsset, month: Month, made: Made) -> 
         month,
         made.frame,
         asset.table,
-        sink=platform.engine_of(made.frame).sink,
+        sink=computed,
         provenance=made_from,
         notes=notes,
         keep_replaced=asset.keep_replaced,

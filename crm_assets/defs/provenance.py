@@ -8,6 +8,7 @@ from dataclasses import replace
 from crm_assets.calendar import Month
 from crm_assets.defs.monthly import SOURCE, MonthlyAsset
 from crm_assets.defs.platform import Platform
+from crm_assets.errors import SourceError
 from crm_assets.lake import Lake, Manifest, Provenance, Stale, judge
 
 DOCUMENTS = "documents"
@@ -31,6 +32,19 @@ def current(platform: Platform, asset: MonthlyAsset, month: Month) -> Provenance
     if platform.retrained_for is not None and _TUNING in settings:
         settings[RETRAINED] = platform.retrained_for
     return Provenance(code_version=asset.code_version, inputs=inputs, settings=settings)
+
+
+def refuse_changed_source(platform: Platform, month: Month, made_from: Provenance) -> None:
+    """Raise a SourceError that may pass when the source's tables of a month are not what it was made from any more.
+
+    Half of a file may have been read, and its whole would be taken for what is stored.
+    """
+    if platform.source.fingerprint(month) != made_from.inputs[SOURCE]:
+        raise SourceError(
+            f"{platform.source.url}: the tables of {month} were changed while they were read, and nothing was stored "
+            "of them; run it again once they are all there",
+            transient=True,
+        )
 
 
 def stale_months(

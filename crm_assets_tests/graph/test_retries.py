@@ -60,20 +60,24 @@ def run(settings: Settings, error: Exception, times: int, *, raising: bool = Fal
     """Make one raw table of a month from a source that is away."""
     platform = Platform(settings)
     away = Away(platform.source, error, times)
-    platform.source = away
+    return away, run_from(away, settings, platform, raising=raising)
+
+
+def run_from(source: Any, settings: Settings, platform: Platform, *, raising: bool = False) -> Any:
+    """Make one raw table of a month from a source."""
+    platform.source = source
     definitions = build_definitions(settings, platform)
     selection = dg.AssetSelection.assets("raw/products").without_checks()
     job = dg.define_asset_job("one", selection).resolve(asset_graph=definitions.resolve_asset_graph())
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     with dg.DagsterInstance.ephemeral() as instance:
-        result = job.execute_in_process(
+        return job.execute_in_process(
             instance=instance,
             resources=definitions.resources,
             tags={"dagster/partition": str(JANUARY)},
             run_config=quiet,
             raise_on_error=raising,
         )
-    return away, result
 
 
 def retried(result: dg.ExecuteInProcessResult) -> int:
@@ -100,6 +104,52 @@ def test_in_the_end_the_error_itself_is_told(settings: Settings) -> None:
     fault = _fault_in(caught.value)
     assert isinstance(fault, CrmAssetsError)
     assert str(fault) == "the server said SlowDown"
+
+
+@dataclass
+class Uploading:
+    """A source that has another part of a file each time its tables were read, and then the whole."""
+
+    source: Source
+    file: Path
+    whole: bytes
+    parts: int
+    asked: int = 0
+
+    def __post_init__(self) -> None:
+        self._upload()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.source, name)
+
+    def tables(self, month: Month) -> Any:
+        read = self.source.tables(month)
+        self.asked += 1
+        self._upload()
+        return read
+
+    def _upload(self) -> None:
+        part = self.whole[: self.whole.index(b"\n") + 1] + b"GTX Basic,GTX,%d\n" % self.asked
+        self.file.write_bytes(part if self.asked < self.parts else self.whole)
+
+
+@pytest.mark.parametrize("parts", [2, 100])
+def test_a_table_that_is_uploaded_while_it_is_read_is_not_stored_half(settings: Settings, parts: int) -> None:
+    platform = Platform(settings)
+    file = Path(settings.source_url) / "2017-01" / "products.csv"
+    whole = file.read_bytes()
+    result = run_from(Uploading(platform.source, file, whole, parts), settings, platform)
+    manifest = platform.lake.manifest("raw/products", JANUARY)
+    if parts == 2:
+        assert result.success
+        assert retried(result) == 1
+        assert manifest is not None
+        assert manifest.rows == whole.count(b"\n") - 1
+    else:
+        assert manifest is None
+        assert retried(result) == 3
+        (failed,) = [event for event in result.all_events if event.event_type is dg.DagsterEventType.STEP_FAILURE]
+        assert "the tables of 2017-01 were changed while they were read" in str(failed.event_specific_data)
 
 
 def test_waits_grow_and_differ() -> None:
