@@ -143,7 +143,8 @@ def queued(runs: int, parallel: int, postgres_url: str | None = None) -> dict[st
 @click.option("--storage", type=click.Choice(["sqlite", "postgres", "both"]), default="both", show_default=True)
 def queue(runs: int, parallel: int, storage: str) -> None:
     """Queue many runs at once on SQLite and on PostgreSQL."""
-    from crm_assets_tests.survival.restarted_postgres import restarted_postgres, server_programs
+    from crm_assets_tests.integration.postgres_server import server_programs
+    from crm_assets_tests.survival.restarted_postgres import restarted_postgres
 
     results = []
     table = Table("storage", "runs", "succeeded", "lock errors", "seconds")

@@ -19,8 +19,12 @@ from typing import Any
 
 import pytest
 
+from crm_assets_tests.integration.required import not_installed
+
 START_SECONDS = 60
 STOP_SECONDS = 20
+_DEBIAN = Path("/usr/lib/postgresql")
+"""Where Debian has a folder for each version, off the path."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +66,7 @@ class PostgresServer:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """A running server, one per test session (and per worker of pytest-xdist)."""
-    pytest.importorskip("psycopg2", reason="psycopg2 is not installed: pip install 'crm-assets[postgres]'")
-    binaries = _binaries()
-    if binaries is None:
-        pytest.skip("PostgreSQL is not installed: apt-get install postgresql, or set PG_BINDIR")
+    binaries = required_programs()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         server = PostgresServer(probe.getsockname()[1])
@@ -116,15 +117,24 @@ def postgres_url(postgres_server: PostgresServer) -> str:
     return postgres_server.url(postgres_server.new_database())
 
 
-def _binaries() -> Path | None:
+def server_programs() -> Path | None:
     """Folder of initdb and postgres: PG_BINDIR, else Debian's newest version, else where initdb is on the path."""
-    if os.environ.get("PG_BINDIR"):
-        return Path(os.environ["PG_BINDIR"])
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
-    if found:
-        return found[-1].parent
-    initdb = shutil.which("initdb")
-    return Path(initdb).resolve().parent if initdb else None
+    given = os.environ.get("PG_BINDIR")
+    found = sorted(_DEBIAN.glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
+    initdb = str(Path(given, "initdb")) if given else str(found[-1]) if found else shutil.which("initdb")
+    return Path(initdb).resolve().parent if initdb and Path(initdb).exists() else None
+
+
+def required_programs() -> Path:
+    """`server_programs`, without which the test fails."""
+    found = server_programs()
+    if found is None:
+        given = os.environ.get("PG_BINDIR")
+        remedy = (
+            f"PG_BINDIR is {given}, where no initdb is" if given else "apt-get install postgresql, or set PG_BINDIR"
+        )
+        not_installed("postgresql", remedy)
+    return found
 
 
 def _who() -> dict[str, Any]:

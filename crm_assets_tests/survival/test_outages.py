@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from crm_assets_tests.integration.faulty_proxy import Fault, FaultyProxy
+from crm_assets_tests.integration.postgres_server import required_programs
 from crm_assets_tests.survival.commands import Moment
 from crm_assets_tests.survival.conftest import InFolder, OnServers, Place
 from crm_assets_tests.survival.killed import BEFORE
-from crm_assets_tests.survival.restarted_postgres import RestartedPostgres, restarted_postgres, server_programs
+from crm_assets_tests.survival.restarted_postgres import RestartedPostgres, restarted_postgres
 
 pytestmark = pytest.mark.survival
 REACHED_SECONDS = 600
@@ -97,11 +98,7 @@ def test_s3_that_refuses(on_servers: OnServers) -> None:
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[RestartedPostgres]:
-    pytest.importorskip("dagster_postgres", reason="dagster-postgres is not installed")
-    programs = server_programs()
-    if programs is None:
-        pytest.skip("PostgreSQL is not installed: apt-get install postgresql, or set PG_BINDIR")
-    with restarted_postgres(programs) as server:
+    with restarted_postgres(required_programs()) as server:
         yield server
 
 

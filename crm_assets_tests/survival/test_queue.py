@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from crm_assets_tests.benchmarks.run_queue import queued
-from crm_assets_tests.survival.restarted_postgres import restarted_postgres, server_programs
+from crm_assets_tests.integration.postgres_server import required_programs
+from crm_assets_tests.survival.restarted_postgres import restarted_postgres
 
 pytestmark = pytest.mark.survival
 RUNS = 10
@@ -17,10 +18,6 @@ def test_none_is_lost_on_sqlite() -> None:
 
 
 def test_none_is_lost_on_postgresql() -> None:
-    pytest.importorskip("dagster_postgres", reason="dagster-postgres is not installed")
-    programs = server_programs()
-    if programs is None:
-        pytest.skip("PostgreSQL is not installed: apt-get install postgresql, or set PG_BINDIR")
-    with restarted_postgres(programs) as server:
+    with restarted_postgres(required_programs()) as server:
         told = queued(RUNS, 4, server.url)
     assert (told["asked_for"], told["succeeded"], told["lock_errors"]) == (RUNS, RUNS, 0), told
