@@ -48,6 +48,19 @@ class Held:
 
 
 @dataclass(frozen=True)
+class Known:
+    """What was read from the lake about a month.
+
+    Attributes:
+        listed: digest of what the lake's listing told of the month's raw tables; as long as it is the same, so is held.
+        held: what their manifests say.
+    """
+
+    listed: str
+    held: Held
+
+
+@dataclass(frozen=True)
 class Decision:
     """What to make, and why not more.
 
@@ -91,6 +104,27 @@ def look(
         else:
             seen[month] = read(month, extract.facts) or Seen(extract.facts)
     return seen
+
+
+def known(
+    before: Mapping[Month, Known], listed: Mapping[Month, str], read: Callable[[Month], Held | None]
+) -> dict[Month, Known]:
+    """What is known of each month in the lake; months that are gone, or whose reading was put off, are left out.
+
+    Args:
+        before: what was known before.
+        listed: digest of the listing of each month's raw tables.
+        read: reads the manifests of a month's raw tables; None puts it off. Asked only where the listing has changed.
+    """
+    found = {}
+    for month, digest in sorted(listed.items()):
+        one = before.get(month)
+        if one is None or one.listed != digest:
+            held = read(month)
+            one = Known(digest, held) if held else None
+        if one:
+            found[month] = one
+    return found
 
 
 def decide(

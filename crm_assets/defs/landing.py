@@ -1,11 +1,14 @@
 """The sensor that asks for months whose extracts are new or have changed; which, is decided by `crm_assets.landing`."""
 
+import hashlib
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
+from typing import ClassVar
 
 import dagster as dg
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from crm_assets.calendar import Month
 from crm_assets.defs.jobs import BACKFILL, MONTHLY
@@ -17,7 +20,7 @@ from crm_assets.defs.run_tags import TRIGGER_TAG, Trigger, asked_by, months_tag,
 from crm_assets.errors import CrmAssetsError, LakeError, SettingsError, SourceError, may_pass
 from crm_assets.lake import Lake
 from crm_assets.lake.lake import NoLakeError
-from crm_assets.landing import Decision, Held, Seen, decide, look
+from crm_assets.landing import Decision, Held, Known, Seen, decide, known, look
 from crm_assets.settings import Settings
 from crm_assets.sources.folder import FolderSource
 from crm_assets.storage import StorageError
@@ -29,7 +32,24 @@ CONTENT_TAG = "crm_assets/landed_content"
 """Tag of a run that was asked for here: the key of the request."""
 
 _SENSOR = "landing"
-_CURSOR: TypeAdapter[dict[str, Seen]] = TypeAdapter(dict[str, Seen])
+
+
+@dataclass(frozen=True)
+class _Cursor:
+    """What a tick leaves to the next.
+
+    Attributes:
+        seen: month -> what is known of its extract.
+        lake: month -> what is known of it in the lake.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    seen: dict[str, Seen] = field(default_factory=dict)
+    lake: dict[str, Known] = field(default_factory=dict)
+
+
+_CURSOR: TypeAdapter[_Cursor] = TypeAdapter(_Cursor)
 
 
 def months_land(settings: Settings) -> bool:
@@ -52,7 +72,9 @@ def landing_sensor(settings: Settings, partitions: dg.MonthlyPartitionsDefinitio
     def landing(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         if not months_land(settings):
             return dg.SkipReason(f"extracts land in a folder or in S3, and CRM_SOURCE_URL is {settings.source_url}")
-        before = _read_cursor(context)
+        cursor = _read_cursor(context)
+        before = {Month.parse(month): one for month, one in cursor.seen.items()}
+        budget = _Budget(READING_SECONDS)
         try:
             # Opened anew, so that a place that was away is found when it is back.
             platform = Platform(settings)
@@ -60,10 +82,20 @@ def landing_sensor(settings: Settings, partitions: dg.MonthlyPartitionsDefinitio
             if not isinstance(source, FolderSource):
                 return dg.SkipReason(f"no extract lands in {source.url}")
             now = source.extracts()
-            held = held_months(settings, source.url)
-            seen = look(before, now, partial(_read, source, _Budget(READING_SECONDS)))
+            lake, listed = _in_lake(settings, source.url, cursor, budget)
+            seen = look(before, now, partial(_read, source, budget))
         except (SourceError, LakeError, StorageError, SettingsError) as error:
             return dg.SkipReason(f"nothing is known of what landed, the next tick looks again: {error}")
+        context.update_cursor(
+            _CURSOR.dump_json(
+                _Cursor(
+                    {str(month): one for month, one in seen.items()}, {str(month): one for month, one in lake.items()}
+                )
+            ).decode()
+        )
+        if unread := listed.keys() - lake.keys():
+            return dg.SkipReason(f"{len(unread)} of the lake's {len(listed)} months wait to be read at the next look")
+        held = {month: one.held for month, one in lake.items()}
         decision = decide(
             before,
             now,
@@ -73,7 +105,6 @@ def landing_sensor(settings: Settings, partitions: dg.MonthlyPartitionsDefinitio
             outside=partial(outside_partitions, partitions),
             going_on=f"run {going_on}" if (going_on := run_going_on(context.instance)) else None,
         )
-        context.update_cursor(_CURSOR.dump_json({str(month): one for month, one in seen.items()}).decode())
         if decision.months is None:
             return dg.SkipReason(decision.told or f"the lake has every month as it landed, the newest {max(now)}")
         if decision.notes:
@@ -108,23 +139,38 @@ def _read(source: FolderSource, budget: _Budget, month: Month, facts: str) -> Se
     return Seen(facts, content)
 
 
-def held_months(settings: Settings, source_url: str) -> dict[Month, Held]:
-    """What the lake's raw tables were made from; empty where there is no lake yet.
+def _in_lake(
+    settings: Settings, source_url: str, cursor: _Cursor, budget: _Budget
+) -> tuple[dict[Month, Known], dict[Month, str]]:
+    """What is known of the lake's months, and digests of the listing of each one's raw tables; empty without a lake.
 
-    Raises LakeError when the lake is another source's, or broken.
+    The first lacks months that the budget did not suffice for. Raises LakeError when the lake is another source's, or
+    broken.
     """
     try:
         lake = Lake.open(settings.dataset_url, source=source_url, create=False)
     except NoLakeError:
-        return {}
-    months = sorted({month for asset in RAW_ASSETS for month in lake.months(asset.name)})
-    held = {}
-    for month in map(Month.parse, months):
-        manifests = [lake.manifest(asset.name, month) for asset in RAW_ASSETS]
-        contents = {str(found.inputs.get(SOURCE, "")) if found else "" for found in manifests}
-        stamp = " ".join(f"{found.sha256[:8]} {found.written_at}" for found in manifests if found)
-        held[month] = Held(contents.pop() if len(contents) == 1 else "", stamp)
-    return held
+        return {}, {}
+    stamps = lake.table_stamps()
+    raw = {asset.name for asset in RAW_ASSETS}
+    listed = {}
+    for month in sorted({month for asset, month in stamps if asset in raw}):
+        told = [f"{asset} {stamps.get((asset, month))}" for asset in sorted(raw)]
+        listed[Month.parse(month)] = hashlib.sha256("\n".join(told).encode()).hexdigest()
+    before = {Month.parse(month): one for month, one in cursor.lake.items()}
+    return known(before, listed, partial(_read_manifests, lake, stamps, budget)), listed
+
+
+def _read_manifests(lake: Lake, stamps: Mapping[tuple[str, str], str], budget: _Budget, month: Month) -> Held | None:
+    """What the lake's raw tables of a month were made from."""
+    if budget.spent:
+        return None
+    manifests = [
+        lake.manifest(asset.name, month) if (asset.name, str(month)) in stamps else None for asset in RAW_ASSETS
+    ]
+    contents = {str(found.inputs.get(SOURCE, "")) if found else "" for found in manifests}
+    stamp = " ".join(f"{found.sha256[:8]} {found.written_at}" for found in manifests if found)
+    return Held(contents.pop() if len(contents) == 1 else "", stamp)
 
 
 def _asked(instance: dg.DagsterInstance) -> Mapping[str, str]:
@@ -154,11 +200,14 @@ def _request(decision: Decision, held: Mapping[Month, Held]) -> dg.RunRequest:
     return dg.RunRequest(run_key=decision.key, job_name=BACKFILL.name, tags={**tags, **range_tags(first, last)})
 
 
-def _read_cursor(context: dg.SensorEvaluationContext) -> dict[Month, Seen]:
+def _read_cursor(context: dg.SensorEvaluationContext) -> _Cursor:
     if not context.cursor:
-        return {}
+        return _Cursor()
     try:
-        return {Month.parse(month): seen for month, seen in _CURSOR.validate_json(context.cursor).items()}
+        read = _CURSOR.validate_json(context.cursor)
+        for month in {**read.seen, **read.lake}:
+            Month.parse(month)
     except (ValidationError, CrmAssetsError):
         context.log.warning("the cursor is none that this version wrote: every extract is looked at anew")
-        return {}
+        return _Cursor()
+    return read

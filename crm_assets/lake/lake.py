@@ -41,7 +41,7 @@ Notes: TypeAlias = Mapping[str, Scalar | list[Scalar]]
 
 _T = TypeVar("_T")
 _PARQUET = "parquet"
-_MANIFEST = re.compile(r"(?P<asset>.+)/(?P<month>\d{4}-\d\d)(\.\w+)?\.manifest\.json")
+_MANIFEST = re.compile(r"(?P<asset>.+)/(?P<month>\d{4}-\d\d)(?P<document>\.\w+)?\.manifest\.json")
 _WAITS_SECONDS = (0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 """How long a reader waits, attempt by attempt, for a writer that has replaced a file and not yet its manifest."""
 _LOOK_AGAIN_SECONDS = 0.3
@@ -280,6 +280,20 @@ class Lake:
     def months(self, asset: str) -> list[str]:
         """Months of which the asset has a table or document, in order."""
         return sorted({month for found, month in self._stored(asset) if found == asset})
+
+    def table_stamps(self) -> dict[tuple[str, str], str]:
+        """(asset, month) of every table with its manifest -> what one listing tells of both; neither is read.
+
+        As long as a stamp is the same, so is the manifest.
+        """
+        stamps = self._storage.stamps()
+        found = {}
+        for path, stamp in stamps.items():
+            match = _MANIFEST.fullmatch(path)
+            table = path.removesuffix(".manifest.json") + f".{_PARQUET}"
+            if match and not match["document"] and table in stamps:
+                found[match["asset"], match["month"]] = f"{stamp} {stamps[table]}"
+        return found
 
     def assets(self) -> list[str]:
         """Names of the assets that have a table or document, in order."""

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
+import narwhals as nw
+import polars as pl
 import pytest
 
-from crm_assets.calendar import Month
+from crm_assets.calendar import Month, month_range
 from crm_assets.dagster_home import dagster_home
+from crm_assets.defs import landing
 from crm_assets.defs.composition import build_definitions
+from crm_assets.defs.monthly import SOURCE, MonthlyAsset
+from crm_assets.defs.raw import RAW_ASSETS
 from crm_assets.defs.run_tags import MONTHS_TAG, RANGE_END_TAG, RANGE_START_TAG, REASON_TAG, TRIGGER_TAG
+from crm_assets.engines import open_engine
+from crm_assets.lake import Lake, Provenance
 from crm_assets.run import run_months
 from crm_assets.settings import Settings, load_settings
-from crm_assets.storage import StorageError
+from crm_assets.sources import open_source
+from crm_assets.storage import StorageError, _Folder
 from crm_assets_tests.graph.conftest import SMALL, cleared
 from crm_assets_tests.graph.landing import Deployment, extracts, land
 
@@ -170,7 +181,99 @@ def test_it_runs_by_itself_where_extracts_land_and_says_so_where_none_do(
     assert simulated.tick() == "extracts land in a folder or in S3, and CRM_SOURCE_URL is simulator:"
 
 
-def test_a_cursor_of_another_version_begins_anew(deployment: Deployment, settings: Settings, exported: Path) -> None:
+@pytest.mark.parametrize(
+    "cursor", ['{"2017-01": 7}', '{"2017-01": {"facts": "a"}}', '{"seen": {"May": {"facts": "a"}}}']
+)
+def test_a_cursor_of_another_version_begins_anew(
+    deployment: Deployment, settings: Settings, exported: Path, cursor: str
+) -> None:
     land(exported / "2017-01", Path(settings.source_url))
-    deployment.cursor = '{"2017-01": 7}'
+    deployment.cursor = cursor
     assert "2017-01 has just landed" in str(deployment.tick())
+
+
+METHODS = ("exists", "fingerprint", "read_bytes", "list", "stamps", "local_copy")
+
+
+def counted(deployment: Deployment, patch: pytest.MonkeyPatch) -> tuple[dg.RunRequest | str, Counter[str]]:
+    """What a tick says, and how often it asked a folder for what."""
+    calls: Counter[str] = Counter()
+
+    def counting(name: str) -> Callable[..., Any]:
+        method = getattr(_Folder, name)
+
+        def call(*given: Any, **named: Any) -> Any:
+            calls[name] += 1
+            return method(*given, **named)
+
+        return call
+
+    with patch.context() as each:
+        for name in METHODS:
+            each.setattr(_Folder, name, counting(name))
+        return deployment.tick(), calls
+
+
+def hold(settings: Settings, months: list[Month], *, assets: Iterable[MonthlyAsset] = RAW_ASSETS) -> Lake:
+    """A lake whose tables of these months were made, without rows, from the extracts that lie in the source."""
+    source = open_source(settings.source_url)
+    lake = Lake.open(settings.dataset_url, source=source.url, create=True)
+    for asset in assets:
+        frame = nw.from_native(pl.LazyFrame(schema=asset.table.polars_schema()))
+        for month in months:
+            made_from = Provenance("1", {SOURCE: source.fingerprint(month)})
+            sink = open_engine("polars", "1GB").sink
+            lake.write_table(asset.name, month, frame, asset.table, sink=sink, provenance=made_from)
+    return lake
+
+
+def test_a_tick_reads_only_what_has_changed(
+    deployment: Deployment, settings: Settings, exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    months = month_range(JANUARY, Month(2018, 12))
+    folder = Path(settings.source_url)
+    for month in months:
+        shutil.copytree(exported / "2017-01", folder / str(month))
+    lake = hold(settings, months)
+    _, first = counted(deployment, monkeypatch)
+    assert first["read_bytes"] == 1 + len(months) * len(RAW_ASSETS)
+    deployment.tick()
+    told, steady = counted(deployment, monkeypatch)
+    assert "the lake has every month as it landed" in str(told)
+    # The lake's marker, and a listing of the source and of the lake.
+    assert steady == {"exists": 1, "read_bytes": 1, "stamps": 2, "list": 2}
+
+    hold(settings, [months[7]], assets=[RAW_ASSETS[0]])
+    _, changed = counted(deployment, monkeypatch)
+    assert changed["read_bytes"] == 1 + len(RAW_ASSETS)
+
+    Path(lake.location(RAW_ASSETS[0].name, months[-1])).unlink()
+    request = deployment.tick()
+    assert isinstance(request, dg.RunRequest)
+    assert request.partition_key == "2018-12"
+
+
+def test_a_lake_that_is_slow_to_read_is_read_over_several_ticks(
+    deployment: Deployment, settings: Settings, exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    months = month_range(JANUARY, MARCH)
+    for month in months:
+        land(exported / str(month), Path(settings.source_url))
+    hold(settings, months[:2])
+
+    class OneLook:
+        """Time for one reading a tick."""
+
+        def __init__(self, seconds: float) -> None:
+            self.left = 1
+
+        @property
+        def spent(self) -> bool:
+            self.left -= 1
+            return self.left < 0
+
+    monkeypatch.setattr(landing, "_Budget", OneLook)
+    ticks = [deployment.tick() for _ in range(6)]
+    assert ticks[0] == "1 of the lake's 2 months wait to be read at the next look"
+    requests = [tick for tick in ticks if isinstance(tick, dg.RunRequest)]
+    assert requests[0].partition_key == "2017-03"
