@@ -47,6 +47,7 @@ storage:
       env: {_VARIABLE}
 """
 _START_SECONDS, _CANCEL_SECONDS, _LOOK_SECONDS = 180, 180, 60
+_DEQUEUE_SECONDS = 2
 _TICK_DAYS, _SKIPPED_TICK_DAYS = 90, 7
 
 
@@ -73,7 +74,16 @@ telemetry:
   enabled: false
 nux:
   enabled: false
-{storage}concurrency:
+{storage}run_coordinator:
+  module: dagster._core.run_coordinator
+  class: QueuedRunCoordinator
+  config:
+    dequeue_interval_seconds: {_DEQUEUE_SECONDS}
+# Asks the code server whether it still has a run; a server that cannot tell is taken to have it.
+run_launcher:
+  module: crm_assets.defs.launching
+  class: WatchedRunLauncher
+concurrency:
   runs:
     max_concurrent_runs: {settings.dagster_runs_at_once}
   pools:
@@ -87,8 +97,14 @@ run_monitoring:
   max_resume_run_attempts: 0
   # Nothing else ends a run whose code server died with it.
   max_runtime_seconds: {round(settings.dagster_run_hours * 3600)}
+  # Not before a lock that a dead process held on the lake has run out.
   poll_interval_seconds: {_LOOK_SECONDS}
   free_slots_after_run_end_seconds: {_LOOK_SECONDS}
+# A run whose process is gone is started once more; one of which a step failed is for people to look at.
+run_retries:
+  enabled: true
+  max_retries: 1
+  retry_on_asset_or_op_failure: false
 retention:
   schedule:
     purge_after_days: {_TICK_DAYS}

@@ -44,6 +44,8 @@ def test_local_keeps_runs_in_sqlite() -> None:
     assert read["run_monitoring"]["enabled"]
     assert read["run_monitoring"]["max_resume_run_attempts"] == 0
     assert read["run_monitoring"]["max_runtime_seconds"] == 1800
+    assert read["run_retries"] == {"enabled": True, "max_retries": 1, "retry_on_asset_or_op_failure": False}
+    assert read["run_launcher"]["class"] == "WatchedRunLauncher"
     assert read["retention"]["sensor"]["purge_after_days"]["skipped"] == 7
 
 

@@ -12,7 +12,8 @@ import dagster as dg
 import pytest
 import yaml
 
-from crm_assets.settings import PREFIX, Settings
+from crm_assets.dagster_home import configuration as dagster_configuration
+from crm_assets.settings import PREFIX, Settings, load_settings
 from crm_assets_tests.containers.compose import DOCKER, EXAMPLE, REPOSITORY, compose, tool
 
 SECRETS = ("POSTGRES_PASSWORD", "S3_ACCESS_KEY", "S3_SECRET_KEY")
@@ -132,10 +133,13 @@ def test_buckets_that_are_used_are_made(services: dict[str, dict[str, Any]]) -> 
     assert sorted(used) == sorted(services["buckets"]["command"][2:])
 
 
-def test_dagster_takes_its_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CRM_DAGSTER_POSTGRES_URL", "postgresql+psycopg2://crm:x@localhost:1/dagster")
-    configuration = yaml.safe_load((DOCKER / "dagster.yaml").read_text())
-    configuration["local_artifact_storage"]["config"]["base_dir"] = str(tmp_path)
+def test_dagster_takes_the_configuration_that_the_code_location_writes(
+    services: dict[str, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in services["code"]["environment"].items():
+        if value is not None and name.startswith(PREFIX):
+            monkeypatch.setenv(name, value)
+    configuration = yaml.safe_load(dagster_configuration(load_settings()))
     # What reaches for the server at once; the others are looked at here.
     assert configuration.pop("storage") == {"postgres": {"postgres_url": {"env": "CRM_DAGSTER_POSTGRES_URL"}}}
     (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(configuration))
@@ -143,9 +147,25 @@ def test_dagster_takes_its_configuration(tmp_path: Path, monkeypatch: pytest.Mon
         assert type(instance.run_launcher).__name__ == "WatchedRunLauncher"
         assert instance.run_monitoring_enabled
         assert instance.run_retries_enabled
+        assert instance.get_concurrency_config().run_queue_config.max_concurrent_runs == 2
         pools = instance.get_concurrency_config().pool_config
         assert (str(pools.pool_granularity), pools.default_pool_limit) == ("PoolGranularity.RUN", 1)
         assert not instance.telemetry_enabled
+
+
+def test_one_service_writes_dagsters_configuration_where_the_others_read_it(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    dockerfile = (DOCKER / "Dockerfile").read_text()
+    (home,) = re.findall(r"DAGSTER_HOME=(\S+)", dockerfile)
+    (command,) = re.findall(r"^CMD (.+)$", dockerfile, re.M)
+    assert "python -m crm_assets.dagster_home && exec dagster api grpc" in json.loads(command)[-1]
+    for name in ("code", "webserver", "daemon"):
+        assert {(mount["source"], mount["target"]) for mount in services[name]["volumes"]} == {("dagster", home)}
+    for name in ("webserver", "daemon"):
+        assert services[name]["depends_on"]["code"]["condition"] == "service_healthy"
+        assert "dagster_home" not in " ".join(services[name]["command"])
+    assert not list(DOCKER.glob("dagster.yaml"))
 
 
 def test_the_workspace_leads_to_the_code_location(services: dict[str, dict[str, Any]]) -> None:
@@ -153,7 +173,7 @@ def test_the_workspace_leads_to_the_code_location(services: dict[str, dict[str, 
     server = entry["grpc_server"]
     assert server["host"] in services
     assert "command" not in services[server["host"]] or services[server["host"]]["command"] is None
-    assert f'"--port", "{server["port"]}"' in (DOCKER / "Dockerfile").read_text()
+    assert f"--port {server['port']} " in (DOCKER / "Dockerfile").read_text()
 
 
 def test_the_image_holds_what_its_files_name() -> None:
