@@ -13,7 +13,6 @@ from crm_assets.defs.drift import DRIFT_ASSETS
 from crm_assets.defs.feature_table import FEATURE_ASSETS
 from crm_assets.defs.history import HISTORY_ASSETS
 from crm_assets.defs.inputs import Inputs
-from crm_assets.defs.jobs import REASON_TAG
 from crm_assets.defs.leakage import LEAKAGE_ASSETS
 from crm_assets.defs.model import backtest_predictions, candidate_predictions, promotion_checks, win_model
 from crm_assets.defs.model_card import model_card
@@ -23,7 +22,7 @@ from crm_assets.defs.performance import PERFORMANCE_ASSETS
 from crm_assets.defs.platform import Platform
 from crm_assets.defs.provenance import current, out_of_date
 from crm_assets.defs.raw import RAW_ASSETS
-from crm_assets.defs.run_tags import ONLY_OUT_OF_DATE_TAG
+from crm_assets.defs.run_tags import ONLY_OUT_OF_DATE_TAG, retrained_for
 from crm_assets.defs.scoring import SCORING_ASSETS
 from crm_assets.lake import Provenance
 
@@ -120,7 +119,7 @@ def dagster_asset(
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
     def make(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> MonthsToMake:
-        if reason := context.run.tags.get(REASON_TAG):
+        if reason := retrained_for(context.run.tags):
             platform = platform.retraining(reason)
         months = tuple(Month.parse(key) for key in context.partition_keys)
         keep = context.run.tags.get(ONLY_OUT_OF_DATE_TAG) == "true"

@@ -10,9 +10,6 @@ from crm_assets.lake import Lake
 from crm_assets.settings import Settings
 from crm_assets.storage import StorageError
 
-REASON_TAG = "crm_assets/retrain_reason"
-"""Tag of a run that trains models anew with tuned candidates: why."""
-
 _BY_HAND = {TRIGGER_TAG: str(Trigger.MANUAL), COMPLETE_TAG: "true"}
 """Tags of a job that a person launches; who else asks for it writes over the trigger."""
 

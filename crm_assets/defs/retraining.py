@@ -9,9 +9,9 @@ import dagster as dg
 from crm_assets.calendar import Month
 from crm_assets.defs.alerting import missing_assets
 from crm_assets.defs.checks import PERFORMANCE_VERDICTS
-from crm_assets.defs.jobs import REASON_TAG, RETRAIN
+from crm_assets.defs.jobs import RETRAIN
 from crm_assets.defs.platform import Platform
-from crm_assets.defs.run_tags import PARTITION_TAG, Trigger, asked_by, months_tag, run_going_on
+from crm_assets.defs.run_tags import PARTITION_TAG, TRIGGER_TAG, Trigger, asked_by, months_tag, run_going_on
 from crm_assets.errors import LakeError
 from crm_assets.features.registry import FEATURE_TABLE
 from crm_assets.history.outcomes import OUTCOMES
@@ -26,7 +26,6 @@ from crm_assets.storage import StorageError
 
 SECONDS_BETWEEN_TICKS = 300
 _EVIDENCE_TAG = "crm_assets/retrain_evidence"
-_ASKED_BY_TAG = "crm_assets/asked_by"
 _SENSOR = "retraining"
 
 
@@ -71,9 +70,7 @@ def retraining_sensor(settings: Settings, partitions: dg.MonthlyPartitionsDefini
             tags={
                 **asked_by(Trigger.RETRAIN, decision.reason),
                 **months_tag(month, month),
-                REASON_TAG: decision.reason,
                 _EVIDENCE_TAG: found.evidence,
-                _ASKED_BY_TAG: _SENSOR,
             },
         )
 
@@ -114,8 +111,11 @@ def _evidence(lake: Lake, month: Month) -> str:
 
 def _asked(instance: dg.DagsterInstance) -> Iterator[Asked]:
     """Retrains that were asked for, as Dagster keeps them: also after the sensor was reset."""
-    for record in instance.get_run_records(dg.RunsFilter(tags={_ASKED_BY_TAG: _SENSOR})):
+    for record in instance.get_run_records(dg.RunsFilter(tags={TRIGGER_TAG: str(Trigger.RETRAIN)})):
         run = record.dagster_run
+        if _EVIDENCE_TAG not in run.tags:
+            # A person gave it the trigger.
+            continue
         yield Asked(
             at=record.create_timestamp.astimezone(UTC),
             month=Month.parse(run.tags[PARTITION_TAG]),

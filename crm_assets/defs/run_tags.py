@@ -44,7 +44,7 @@ class Trigger(StrEnum):
     SCHEDULE = "schedule"
     """A schedule."""
     RETRAIN = "retrain"
-    """The sensor `retraining`: monitoring calls for a model trained anew."""
+    """The sensor `retraining`: monitoring calls for a model trained anew, with tuned candidates."""
     CONDITION = "condition"
     """An automation condition."""
     BACKFILL = "backfill"
@@ -86,6 +86,13 @@ def process_of(run_id: str, tags: Mapping[str, str]) -> Process | None:
     """The process that executes a run, by the run's tags; None where they do not tell, as before it has started."""
     named, _, process = tags.get(PROCESS_TAG, "").partition(" ")
     return Process.parse(process) if named == run_id else None
+
+
+def retrained_for(tags: Mapping[str, str]) -> str | None:
+    """Why a run with these tags trains models anew with tuned candidates; None when it trains as ever."""
+    if tags.get(TRIGGER_TAG) != Trigger.RETRAIN:
+        return None
+    return tags.get(REASON_TAG) or "it was asked for"
 
 
 def run_going_on(instance: dg.DagsterInstance) -> str | None:

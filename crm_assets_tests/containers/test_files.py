@@ -147,7 +147,9 @@ def test_dagster_takes_the_configuration_that_the_code_location_writes(
         assert type(instance.run_launcher).__name__ == "WatchedRunLauncher"
         assert instance.run_monitoring_enabled
         assert instance.run_retries_enabled
-        assert instance.get_concurrency_config().run_queue_config.max_concurrent_runs == 2
+        queue = instance.get_concurrency_config().run_queue_config
+        assert queue is not None
+        assert queue.max_concurrent_runs == 2
         pools = instance.get_concurrency_config().pool_config
         assert (str(pools.pool_granularity), pools.default_pool_limit) == ("PoolGranularity.RUN", 1)
         assert not instance.telemetry_enabled

@@ -18,9 +18,9 @@ from crm_assets.defs import retraining
 from crm_assets.defs.assets import ASSETS
 from crm_assets.defs.checks import Verdict
 from crm_assets.defs.composition import build_definitions
-from crm_assets.defs.jobs import REASON_TAG
 from crm_assets.defs.platform import Platform
 from crm_assets.defs.provenance import RETRAINED, stale_months
+from crm_assets.defs.run_tags import REASON_TAG, retrained_for
 from crm_assets.defs.training import candidates_of
 from crm_assets.lake import Lake
 from crm_assets.settings import Settings
@@ -183,7 +183,10 @@ def test_a_storm_of_bad_months_ends_at_the_cap(
         monkeypatch.setattr(retraining, "_evidence", lambda *_, number=number: f"data {number}")
         request = deployment.tick()
         if isinstance(request, dg.RunRequest):
-            assert request.tags[REASON_TAG] == "calibrated of 2017-12 failed as an error"
+            assert retrained_for(request.tags) == "calibrated of 2017-12 failed as an error"
+            said_by = [tag for tag, value in request.tags.items() if value == request.tags[REASON_TAG]]
+            assert said_by == [REASON_TAG]
+            assert "retraining" not in request.tags.values(), "the trigger tells already who asked"
             asked.append(at)
             run = instance.create_run_for_job(
                 deployment.definitions.resolve_job_def("retrain"),
