@@ -29,6 +29,8 @@ Exit codes:
   2  wrong settings    6  the model registry cannot be used
   3  wrong source      7  the month cannot be monitored
   8  the future leaks in, or a stored month is not what its inputs give
+  9  drift is MEDIUM       10  drift is HIGH
+  11 to 14  a deployment cannot be reached, or its run failed, was cancelled or took too long
 """
 
 _SOURCE = click.option(

@@ -217,7 +217,7 @@ def check_storage(settings: Settings) -> str:
     not installed.
     """
     if settings.dagster_postgres_url is None:
-        there = any((home_of(settings) / "storage").glob("*.db"))
+        there = any((home_of(settings) / "history").glob("*.db"))
         return f"SQLite below {home_of(settings)}{'' if there else ': not there yet, the first run makes it'}"
     url = settings.dagster_postgres_url.get_secret_value()
     parts = urlsplit(url)

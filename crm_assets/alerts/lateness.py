@@ -53,7 +53,7 @@ def lateness(month: Month, missing: Sequence[str], assets: int, now: datetime, p
         where=f"{', '.join(missing[:_NAMED])}{more}",
         at=due,
         month=str(month),
-        how_bad=f"{len(missing)} of {assets} assets were not made by {moment(due)}: run `crm-assets run`, or look "
-        "whether monthly_schedule is turned on and its run failed.",
+        how_bad=f"{len(missing)} of {assets} assets were not made by {moment(due)}: land the month's extract; where "
+        "nothing lands, run `crm-assets run` or turn on monthly_schedule. If its run failed, its page says why.",
         links=(Link("Dagster", page),),
     )

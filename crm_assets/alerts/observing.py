@@ -13,6 +13,8 @@ from crm_assets.alerts.alert import Alert, Cleared, Kind, Link, Observation, Sev
 MONTH_AT_FAULT = "month_at_fault"
 """Figure of a failed check: the newest month at fault, which in a run over a range need not be its last."""
 
+_JOBS_OF_ALL = frozenset({"monthly", "backfill"})
+_ENDED_FROM_OUTSIDE = "marked as failed from outside"
 _FIGURES = 8
 _LONGEST_FIGURE = 60
 _LONGEST_ERROR_LINES = 6
@@ -210,9 +212,17 @@ def _failure(run: FinishedRun, fault: Fault, more: str, pages: Pages) -> Alert:
         where=f"{where}{step}" if where.startswith("job ") else f"{where}{step}, job {run.job}",
         at=run.ended_at,
         month=month,
-        how_bad=_first_lines(fault.error) + more,
+        how_bad=_first_lines(_explained(fault.error, run.months)) + more,
         links=(Link("Dagster", pages.run(run.run_id)),),
     )
+
+
+def _explained(error: str, months: tuple[str, ...]) -> str:
+    """What Dagster says of a run whose process is gone names neither cause nor remedy."""
+    if _ENDED_FROM_OUTSIDE not in error:
+        return error
+    wanted = f" --months {months[0]}:{months[-1]}" if months else ""
+    return f"its process ended before it did, killed or out of memory: `crm-assets run{wanted}` makes what is missing"
 
 
 def _month_of(run: FinishedRun, fault: Fault) -> str | None:
@@ -261,7 +271,8 @@ def _run_key(asset: str, month: str | None) -> str:
 
 
 def _job_key(job: str) -> str:
-    return f"job {job}"
+    # What makes every asset of a month repairs what another that does so has left undone.
+    return "job of all assets" if job in _JOBS_OF_ALL else f"job {job}"
 
 
 def _report(run: FinishedRun, asset: str, month: str | None) -> tuple[Link, ...]:

@@ -52,7 +52,7 @@ def facts(message: Message, dataset: str, longest: int = _LONGEST) -> list[tuple
     where = [alert.where, *([f"month {alert.month}"] if alert.month else []), f"data set {dataset}"]
     told = [("Where", ", ".join(where)), ("How bad", _how_bad(alert, longest))]
     if not alert.kind.lasts:
-        return [*told, ("When", moment(alert.at))]
+        return [told[0], ("Why", told[1][1]), ("When", moment(alert.at))]
     times = f", seen {message.count} times, the last time {moment(alert.at)}" if message.count > 1 else ""
     told.append(("Since", f"{moment(message.since)}{times}"))
     if message.recovered_at is None:

@@ -28,6 +28,7 @@ from crm_assets.leakage.finding import LEAKAGE_REPORT, faults_of, report
 from crm_assets.modelling.forecast_accuracy import ACCURACY
 from crm_assets.modelling.movement import PARTS, SCORE_CHANGES
 from crm_assets.modelling.promotion import WIN_MODEL
+from crm_assets.monitoring.drift import NO_SCORES
 from crm_assets.monitoring.drift_columns import DRIFT
 from crm_assets.monitoring.drift_level import HIGH, MEDIUM
 from crm_assets.monitoring.performance_comparison import CHECKED, COMPARISON, Off, figures_off
@@ -349,14 +350,15 @@ def drift_verdict(platform: Platform, month: Month) -> Verdict:
     """Whether the month's drift level is MEDIUM or HIGH, or not known because the month could not be compared."""
     manifest = platform.lake.manifest(DRIFT.name, month)
     notes = manifest.notes if manifest else {}
-    fault = None
+    fault, nothing = None, notes.get("reason") == NO_SCORES
     if notes.get("level") in (MEDIUM, HIGH):
         page = platform.lake.location(DRIFT.name, month, "html")
         fault = f"drift of {month} is {notes['level']}, {notes.get('why')}: see {page}"
-    elif notes.get("level") is None:
+    elif notes.get("level") is None and not nothing:
         fault = f"drift of {month} is not known: {notes.get('reason', 'there is no report')}"
     shown: dict[str, Any] = {name: notes[name] for name in ("status", "level", "why", "quality") if name in notes}
-    return Verdict(fault, shown, severe=notes.get("level") == HIGH)
+    skipped = f"there is nothing to compare in {month}: {NO_SCORES}" if nothing else None
+    return Verdict(fault, shown, severe=notes.get("level") == HIGH, skipped=skipped)
 
 
 @dataclass(frozen=True)

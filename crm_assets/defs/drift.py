@@ -19,7 +19,7 @@ from crm_assets.history.outcomes import OUTCOMES
 from crm_assets.history.snapshots import SNAPSHOTS
 from crm_assets.modelling.cold_start import MODEL
 from crm_assets.modelling.promotion import WIN_MODEL
-from crm_assets.monitoring.drift import NOT_COMPARED, MonthRows
+from crm_assets.monitoring.drift import NO_SCORES, NOT_COMPARED, MonthRows
 from crm_assets.monitoring.drift import drift_report as report_drift
 from crm_assets.monitoring.drift_columns import DRIFT
 from crm_assets.monitoring.drift_level import DriftThresholds
@@ -142,7 +142,7 @@ def drift_report(inputs: Inputs, month: Month) -> Made:
     """The month against the champion's reference, and how scores turned out, as a table, a level and an HTML page."""
     scored = inputs.frame(SCORES.name, month)
     if scored.is_empty():
-        return Made(inputs.no_rows(DRIFT), notes={"status": NOT_COMPARED, "reason": "no scores"})
+        return Made(inputs.no_rows(DRIFT), notes={"status": NOT_COMPARED, "reason": NO_SCORES})
     features = inputs.frame(FEATURE_TABLE.name, month, [*_KEYS, *INTAKE_READ])
     snapshot = inputs.frame(SNAPSHOTS.name, month, SNAPSHOT_COLUMNS)
     report = report_drift(

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COMPARED, NOT_COMPARED = "compared", "not compared"
+NO_SCORES = "no scores"
+"""Why a month is not compared before there is a champion."""
 
 
 @dataclass(frozen=True)

@@ -132,3 +132,11 @@ def test_of_many_months_the_newest_decision_is_told_and_the_newest_promotion() -
 
 def test_a_month_without_a_model_decides_nothing() -> None:
     assert alerts(replace(RUN, decisions={"2026-10": {"promoted": False, "reason": "too few wins"}})) == []
+
+
+def test_a_run_whose_process_is_gone_is_told_with_a_remedy_and_any_run_of_all_assets_ends_it() -> None:
+    said = "This run has been marked as failed from outside the execution context."
+    (found,) = alerts(replace(FAILED, months=("2026-09", "2026-10"), faults=(Fault("", said),)))
+    assert "`crm-assets run --months 2026-09:2026-10` makes what is missing" in found.how_bad
+    assert found.key in cleared(replace(RUN, job="backfill"))
+    assert found.key not in cleared(replace(RUN, job="retrain"))

@@ -40,7 +40,7 @@ def test_what_happened_once_has_a_time_and_no_beginning() -> None:
     told = letter(Message(alert(kind=Kind.PROMOTION, severity=Severity.INFO), START, 1), "crm", "text")
     assert "When: 2026-11-05 04:30 UTC" in told.body
     assert "Since" not in told.body
-    assert "How bad: drift" in told.body
+    assert "Why: drift" in told.body
 
 
 def test_html_is_escaped_and_links_what_can_be_opened() -> None:
