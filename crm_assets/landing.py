@@ -136,6 +136,7 @@ def decide(
     asked: Mapping[str, str],
     outside: Callable[[Month], str | None],
     going_on: str | None,
+    unfinished: Mapping[Month, str] | None = None,
 ) -> Decision:
     """The one run to ask for: from the first month that changed to the newest, since what follows is made of it.
 
@@ -148,6 +149,7 @@ def decide(
             same content is for people to look at.
         outside: why a month is none of the monthly partitions; None when it is one.
         going_on: the run that must end first; None when there is none.
+        unfinished: months whose raw tables are in the lake and of which the rest was not made -> what to do.
     """
     excluded = {month: why for month in now if (why := outside(month))}
     listed = {month for month in now if month not in excluded}
@@ -156,7 +158,8 @@ def decide(
     ready = listed - waits.keys()
     changed = {month for month in ready if month not in held or held[month].content != seen[month].content}
     block = _block(lake, listed, ready | lake)
-    notes = {**excluded, **waits}
+    rest = {month: told for month, told in (unfinished or {}).items() if month in ready - changed and not going_on}
+    notes = {**excluded, **waits, **rest}
     for month in changed - block:
         notes[month] = f"{month} waits for {_gap(month, lake or listed, ready | lake)}, which is missing before it"
         if lake and month < min(lake):

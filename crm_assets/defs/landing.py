@@ -5,18 +5,30 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 import dagster as dg
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from crm_assets.calendar import Month
-from crm_assets.defs.jobs import BACKFILL, MONTHLY
+from crm_assets.calendar import Month, month_range
+from crm_assets.defs.assets import ASSETS
+from crm_assets.defs.jobs import BACKFILL, DRIFT, MONTHLY, RETRAIN
 from crm_assets.defs.monthly import SOURCE
 from crm_assets.defs.partitions import outside_partitions
 from crm_assets.defs.platform import Platform
 from crm_assets.defs.raw import RAW_ASSETS
-from crm_assets.defs.run_tags import TRIGGER_TAG, Trigger, asked_by, months_tag, range_tags, run_going_on
+from crm_assets.defs.run_tags import (
+    COMPLETE_TAG,
+    PARTITION_TAG,
+    RANGE_END_TAG,
+    RANGE_START_TAG,
+    TRIGGER_TAG,
+    Trigger,
+    asked_by,
+    months_tag,
+    range_tags,
+    run_going_on,
+)
 from crm_assets.errors import CrmAssetsError, LakeError, SettingsError, SourceError, may_pass
 from crm_assets.lake import Lake
 from crm_assets.lake.lake import NoLakeError
@@ -31,7 +43,13 @@ READING_SECONDS = 30
 CONTENT_TAG = "crm_assets/landed_content"
 """Tag of a run that was asked for here: the key of the request."""
 
+Stamps: TypeAlias = Mapping[tuple[str, str], str]
+"""(asset, month) of each table in the lake -> what the listing tells of it."""
+
 _SENSOR = "landing"
+_RUNS = 100
+"""Newest runs among which that of an unfinished month is looked for."""
+_FAILED = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 
 
 @dataclass(frozen=True)
@@ -82,7 +100,13 @@ def landing_sensor(settings: Settings, partitions: dg.MonthlyPartitionsDefinitio
             if not isinstance(source, FolderSource):
                 return dg.SkipReason(f"no extract lands in {source.url}")
             now = source.extracts()
-            lake, listed = _in_lake(settings, source.url, cursor, budget)
+            stamps, opened = _tables(settings, source.url)
+            listed = _raw_tables(stamps)
+            lake = known(
+                {Month.parse(month): one for month, one in cursor.lake.items()},
+                listed,
+                partial(_read_manifests, opened, stamps, budget),
+            )
             seen = look(before, now, partial(_read, source, budget))
         except (SourceError, LakeError, StorageError, SettingsError) as error:
             return dg.SkipReason(f"nothing is known of what landed, the next tick looks again: {error}")
@@ -96,6 +120,7 @@ def landing_sensor(settings: Settings, partitions: dg.MonthlyPartitionsDefinitio
         if unread := listed.keys() - lake.keys():
             return dg.SkipReason(f"{len(unread)} of the lake's {len(listed)} months wait to be read at the next look")
         held = {month: one.held for month, one in lake.items()}
+        going_on = run_going_on(context.instance)
         decision = decide(
             before,
             now,
@@ -103,7 +128,8 @@ def landing_sensor(settings: Settings, partitions: dg.MonthlyPartitionsDefinitio
             held,
             asked=_asked(context.instance),
             outside=partial(outside_partitions, partitions),
-            going_on=f"run {going_on}" if (going_on := run_going_on(context.instance)) else None,
+            going_on=f"run {going_on}" if going_on else None,
+            unfinished={} if going_on else _unfinished(context.instance, stamps, held),
         )
         if decision.months is None:
             return dg.SkipReason(decision.told or f"the lake has every month as it landed, the newest {max(now)}")
@@ -139,31 +165,67 @@ def _read(source: FolderSource, budget: _Budget, month: Month, facts: str) -> Se
     return Seen(facts, content)
 
 
-def _in_lake(
-    settings: Settings, source_url: str, cursor: _Cursor, budget: _Budget
-) -> tuple[dict[Month, Known], dict[Month, str]]:
-    """What is known of the lake's months, and digests of the listing of each one's raw tables; empty without a lake.
+def _tables(settings: Settings, source_url: str) -> tuple[Stamps, Lake | None]:
+    """What one listing tells of the lake's tables, and the lake; nothing where there is none yet.
 
-    The first lacks months that the budget did not suffice for. Raises LakeError when the lake is another source's, or
-    broken.
+    Raises LakeError when the lake is another source's.
     """
     try:
         lake = Lake.open(settings.dataset_url, source=source_url, create=False)
     except NoLakeError:
-        return {}, {}
-    stamps = lake.table_stamps()
-    raw = {asset.name for asset in RAW_ASSETS}
+        return {}, None
+    return lake.table_stamps(), lake
+
+
+def _raw_tables(stamps: Stamps) -> dict[Month, str]:
+    """For each month with a raw table in the lake, a digest of what the listing told of them."""
+    raw = sorted(asset.name for asset in RAW_ASSETS)
     listed = {}
     for month in sorted({month for asset, month in stamps if asset in raw}):
-        told = [f"{asset} {stamps.get((asset, month))}" for asset in sorted(raw)]
+        told = [f"{asset} {stamps.get((asset, month))}" for asset in raw]
         listed[Month.parse(month)] = hashlib.sha256("\n".join(told).encode()).hexdigest()
-    before = {Month.parse(month): one for month, one in cursor.lake.items()}
-    return known(before, listed, partial(_read_manifests, lake, stamps, budget)), listed
+    return listed
 
 
-def _read_manifests(lake: Lake, stamps: Mapping[tuple[str, str], str], budget: _Budget, month: Month) -> Held | None:
+def _unfinished(instance: dg.DagsterInstance, stamps: Stamps, held: Mapping[Month, Held]) -> dict[Month, str]:
+    """The newest months whose raw tables were made and whose run ended before the rest was, and what to do.
+
+    A month that was made before has all of its tables, though out of date, so that only its run tells of it.
+    """
+    ended = _newest_runs(instance)
+    found = {}
+    for month in sorted(held, reverse=True):
+        missing = [asset.name for asset in ASSETS if (asset.name, str(month)) not in stamps]
+        run = next((run for months, run in ended if month in months), None)
+        failed = run if run and run.status in _FAILED else None
+        if not missing and not failed:
+            break
+        more = f" and {len(missing) - 1} more" if missing[1:] else ""
+        state = f"lacks {missing[0]}{more}" if missing else "may be out of date"
+        why = f"run {failed.run_id}, {failed.status.value}, did not make all of it" if failed else "no run makes it"
+        remedy = "start it again from its page, or run" if failed else "run"
+        after = "" if missing else ", and delete it once that finds nothing to make"
+        found[month] = f"{month} {state}: {why}; {remedy} `crm-assets run --months {month}`{after}"
+    return found
+
+
+def _newest_runs(instance: dg.DagsterInstance) -> list[tuple[frozenset[Month], dg.DagsterRun]]:
+    """Runs that were to make months from raw tables on and have ended, the newest first, with their months."""
+    statuses = [dg.DagsterRunStatus.SUCCESS, *_FAILED]
+    records = instance.get_run_records(dg.RunsFilter(tags={COMPLETE_TAG: "true"}, statuses=statuses), limit=_RUNS)
+    found = []
+    for record in records:
+        run = record.dagster_run
+        one = run.tags.get(PARTITION_TAG, "")
+        first, last = run.tags.get(RANGE_START_TAG, one), run.tags.get(RANGE_END_TAG, one)
+        if first and last and run.job_name not in {RETRAIN.name, DRIFT.name}:
+            found.append((frozenset(month_range(Month.parse(first), Month.parse(last))), run))
+    return found
+
+
+def _read_manifests(lake: Lake | None, stamps: Stamps, budget: _Budget, month: Month) -> Held | None:
     """What the lake's raw tables of a month were made from."""
-    if budget.spent:
+    if lake is None or budget.spent:
         return None
     manifests = [
         lake.manifest(asset.name, month) if (asset.name, str(month)) in stamps else None for asset in RAW_ASSETS

@@ -26,6 +26,7 @@ from crm_assets.storage import StorageError
 
 SECONDS_BETWEEN_TICKS = 300
 _EVIDENCE_TAG = "crm_assets/retrain_evidence"
+_PARENT_TAG = "dagster/parent_run_id"
 _SENSOR = "retraining"
 
 
@@ -111,14 +112,20 @@ def _evidence(lake: Lake, month: Month) -> str:
 
 def _asked(instance: dg.DagsterInstance) -> Iterator[Asked]:
     """Retrains that were asked for, as Dagster keeps them: also after the sensor was reset."""
+    again: dict[str, dg.DagsterRunStatus] = {}
+    # Newest first, so that a run's repetitions are known before it.
     for record in instance.get_run_records(dg.RunsFilter(tags={TRIGGER_TAG: str(Trigger.RETRAIN)})):
         run = record.dagster_run
         if _EVIDENCE_TAG not in run.tags:
             # A person gave it the trigger.
             continue
+        if _PARENT_TAG in run.tags:
+            # The same retrain, started once more.
+            again.setdefault(run.root_run_id or "", run.status)
+            continue
         yield Asked(
             at=record.create_timestamp.astimezone(UTC),
             month=Month.parse(run.tags[PARTITION_TAG]),
             evidence=run.tags[_EVIDENCE_TAG],
-            failed=run.status in {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED},
+            failed=again.get(run.run_id, run.status) in {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED},
         )
