@@ -302,18 +302,25 @@ class Landing:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Hold the folder against another process that lands there, and clear what a killed one left."""
+        """Hold the place against another process that lands there, and clear what a killed one left of a folder."""
         if self._folder is None:
-            yield
+            storage = open_storage(self.url)
+            lock = storage.lock()
+            if holder := storage.take(lock):
+                raise SettingsError(f"{holder} is landing in {self.url}: wait until it has ended")
+            try:
+                yield
+            finally:
+                lock.give_back()
             return
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            lock = (self._folder / _LOCK).open("w")
+            file = (self._folder / _LOCK).open("w")
         except OSError as error:
             raise SettingsError(f"{self.url} cannot be used ({error.strerror}): choose another place") from None
-        with lock:
+        with file:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise SettingsError(f"another process is landing in {self.url}: wait until it has ended") from None
             for left in (*self._folder.glob(f".*{_PARTIAL}*"), *self._folder.glob(f".*{_REMOVED}*")):

@@ -277,6 +277,14 @@ def test_a_kill_leaves_whole_months(what: str, moments: range, tmp_path: Path) -
     assert killed > len(moments) / 2, "most moments lie within the call"
 
 
+def test_on_s3_two_do_not_land_at_once(s3_url: str) -> None:
+    seen: list[str] = []
+    Landing(s3_url).advance(1, simulator=CRM, landed=lambda _: seen.append(refused(Landing(s3_url).advance, 1)))
+    (told,) = seen
+    assert f" is landing in {s3_url}: wait until it has ended" in told
+    assert Landing(s3_url).advance(1) == [FIRST.next]
+
+
 def test_two_processes_do_not_land_at_once(tmp_path: Path) -> None:
     landing = Landing(str(tmp_path / "crm"))
     landing.advance(1, simulator=CRM)
