@@ -73,9 +73,7 @@ def run_months(settings: Settings, wanted: list[Month] | None, *, force: bool, s
     kept = kept_because(settings)
     if kept and show_progress:
         _tell(kept)
-    with platform.writing(_tell):
-        with open_instance(settings) as instance:
-            fail_interrupted(instance)
+    with recovering(platform):
         known = _known(platform, months)
         stale = months if force else [m for m in stale_months(platform, ASSETS, known) if m in months]
         # What comes after a month that is made again is made of it.
@@ -83,14 +81,27 @@ def run_months(settings: Settings, wanted: list[Month] | None, *, force: bool, s
         if made:
             with _progress(platform, len(made), show=show_progress):
                 make_range(platform, made)
-        newest = platform.lake.months(WIN_MODEL.name)
-        decision = platform.manifest(WIN_MODEL.name, Month.parse(newest[-1])) if newest else None
-        if decision is not None and decision.notes.get("champion_version"):
-            # A run that was killed may have stored the decision and not followed it.
-            point_aliases(platform, decision)
     known = _known(platform, months)
     outdated = [m for m in stale_months(platform, ASSETS, known) if m not in months] if len(known) > len(months) else []
     return RunResult(platform, tuple(months), tuple(made), tuple(outdated))
+
+
+@contextmanager
+def recovering(platform: Platform) -> Iterator[None]:
+    """Have the lake to the block, and finish what a run that was killed began.
+
+    Before the block the runs in Dagster whose process is gone are marked as failed; after it, as far as no error was
+    raised, the registry's aliases are pointed as the newest decision of the lake says.
+    Raises LakeError as `Platform.writing`, RunStorageError and RegistryError.
+    """
+    with platform.writing(_tell):
+        with open_instance(platform.settings) as instance:
+            fail_interrupted(instance)
+        yield
+        newest = platform.lake.months(WIN_MODEL.name)
+        decision = platform.manifest(WIN_MODEL.name, Month.parse(newest[-1])) if newest else None
+        if decision is not None and decision.notes.get("champion_version"):
+            point_aliases(platform, decision)
 
 
 def make_range(

@@ -171,6 +171,8 @@ class LocalPlatform(Platform):
         return planned(deployment, asked)
 
     def _begin(self, asked: Question, *, per_month: bool) -> _Task:
+        from crm_assets.run import recovering
+
         deployment = self._deployment()
         plan = self._plan(deployment, asked)
         ranges = [[month] for month in plan.months] if per_month else [plan.months] if plan else []
@@ -184,6 +186,9 @@ class LocalPlatform(Platform):
             )
         )
         if not plan:
+            # A run that was killed may have left something to finish all the same.
+            with recovering(deployment):
+                pass
             task.over.set()
             return task
         self._tasks = {key: kept for key, kept in self._tasks.items() if not kept.over.is_set()}
@@ -195,7 +200,7 @@ class LocalPlatform(Platform):
         return task
 
     def _run(self, task: _Task, deployment: Deployment, asked: Question, ranges: list[list[Month]]) -> None:
-        from crm_assets.run import make_range
+        from crm_assets.run import make_range, recovering
 
         plan = task.backfill.plan
         assert plan is not None
@@ -213,11 +218,12 @@ class LocalPlatform(Platform):
         }
         assets = None if asked.assets is None else plan.assets
         try:
-            for run_id, months in zip(task.backfill.run_ids, ranges, strict=True):
-                total = {TOTAL_TAG: str(len(plan.assets) * len(months))}
-                task.running = run_id
-                of_run = tags | total | backfill_tags(months[0], months[-1], all_assets=assets is None)
-                make_range(deployment, months, assets=assets, tags=of_run, run_id=run_id)
+            with recovering(deployment):
+                for run_id, months in zip(task.backfill.run_ids, ranges, strict=True):
+                    total = {TOTAL_TAG: str(len(plan.assets) * len(months))}
+                    task.running = run_id
+                    of_run = tags | total | backfill_tags(months[0], months[-1], all_assets=assets is None)
+                    make_range(deployment, months, assets=assets, tags=of_run, run_id=run_id)
             task.update(State.DONE)
         except BaseException as error:
             task.error = error

@@ -37,14 +37,18 @@ class LakeIOManager(dg.IOManager):
     def _store_all(self, context: dg.OutputContext, obj: MonthsToMake) -> None:
         for month, found in obj.made():
             newest = month == obj.months[-1]
+            obj.platform.check_lock()
             if found is None:
-                shown = kept_metadata(obj.platform, obj.asset, month)
+                manifest = kept(obj.platform, obj.asset, month)
             else:
                 made, made_from = found
-                obj.platform.check_lock()
                 manifest = store(obj.platform, obj.asset, month, made, made_from)
-                if obj.asset.stored and newest:
-                    obj.asset.stored(obj.platform, manifest)
+            if obj.asset.stored and newest:
+                # Of a month that is kept as well: what stored it may have been killed before it told.
+                obj.asset.stored(obj.platform, manifest)
+            if found is None:
+                shown = kept_metadata(obj.platform, obj.asset, month, manifest)
+            else:
                 shown = shown_metadata(obj.platform, obj.asset, month, made, manifest, newest=newest)
             # The public way, on an asset's context, is over once its function has returned.
             context.step_context.add_asset_metadata(
@@ -113,14 +117,19 @@ def store(
     return manifest
 
 
-def kept_metadata(platform: Platform, asset: MonthlyAsset, month: Month) -> dict[str, Any]:
+def kept(platform: Platform, asset: MonthlyAsset, month: Month) -> Manifest:
+    """The manifest of a month that a run found up to date. Raises LakeError when it is not there any more."""
+    manifest = platform.manifest(asset.name, month)
+    if manifest is None:
+        raise LakeError(f"{platform.lake.location(asset.name, month)} was deleted while a run kept it: run it again")
+    return manifest
+
+
+def kept_metadata(platform: Platform, asset: MonthlyAsset, month: Month, manifest: Manifest) -> dict[str, Any]:
     """Row count, place, hash and figures of a month that a run found up to date.
 
     Dagster counts it as made by that run, and would otherwise show nothing of it.
     """
-    manifest = platform.manifest(asset.name, month)
-    if manifest is None:
-        raise LakeError(f"{platform.lake.location(asset.name, month)} was deleted while a run kept it: run it again")
     listed = manifest.notes.get(DOCUMENTS, [])
     documents = listed if isinstance(listed, list) else []
     notes = {name: value for name, value in manifest.notes.items() if name != DOCUMENTS}

@@ -98,7 +98,7 @@ class MonthlyAsset:
         probes_source: whether it reads the source besides other assets, so that it cannot be made from the lake alone.
         preview_by: column whose highest values Dagster's preview shows; the first rows when None.
         keep_replaced: whether the lake keeps the table of a month that is made again and comes out otherwise.
-        stored: told of the newest month of a run once it is stored.
+        stored: told of the newest month of a run once it is stored, or found up to date.
         lost: tells why what a stored month stands for outside the lake is gone; None while it is there.
         pool: name of the pool of which only one run at a time makes the asset; None for as many as there are.
     """

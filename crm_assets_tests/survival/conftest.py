@@ -29,6 +29,7 @@ SOURCE = "simulator:?opportunities=600&seed=11&months=2017-01:2017-06"
 """Its last month is the first of which a model is trained; a rung of the cold-start ladder becomes champion."""
 LAST = Month(2017, 6)
 RUN = ("run", "--source", SOURCE)
+BACKFILL = ("backfill", str(LAST), "--source", SOURCE, "--yes")
 
 
 class Place(ABC):
@@ -57,10 +58,10 @@ class Place(ABC):
     def left(self) -> list[str]:
         """Names of temporary and half files."""
 
-    def run(self, **how: Any) -> int:
-        """The exit code of the command under test."""
+    def run(self, *arguments: str, **how: Any) -> int:
+        """The exit code of the command under test, `RUN` by default."""
         options: dict[str, Any] = {**self.environment, **how}
-        return self.command(*RUN, folder=self.folder, **options)
+        return self.command(*(arguments or RUN), folder=self.folder, **options)
 
     def state(self) -> dict[str, Any]:
         """What a run leaves in lake, registry and Dagster."""

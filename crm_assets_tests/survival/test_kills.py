@@ -18,7 +18,7 @@ from crm_assets.defs.run_tags import PROCESS_TAG, process_tags
 from crm_assets.process import Process
 from crm_assets.registry import Registry
 from crm_assets_tests.survival.commands import KILLED, Moment
-from crm_assets_tests.survival.conftest import InFolder, OnServers, Place
+from crm_assets_tests.survival.conftest import BACKFILL, RUN, InFolder, OnServers, Place
 from crm_assets_tests.survival.killed import AFTER, BEFORE, DURING
 
 DRAWN, BY_TIME, SEED = 24, 6, 20170601
@@ -38,18 +38,24 @@ def drawn(counts: dict[str, int]) -> list[Moment]:
     return moments
 
 
-def survives(place: Place, undisturbed: dict[str, Any], *, moment: Moment | None = None, seconds: float = 0) -> None:
-    """Kill a run, run it again and compare."""
+def survives(
+    place: Place,
+    undisturbed: dict[str, Any],
+    *command: str,
+    moment: Moment | None = None,
+    seconds: float = 0,
+) -> None:
+    """Kill a command, a run by default, run it again and compare."""
     place.renew()
-    code = place.run(moment=moment, seconds=None if moment else seconds)
+    code = place.run(*command, moment=moment, seconds=None if moment else seconds)
     while code == 0 and not moment:
         # The machine had less to do than when the undisturbed run was timed.
         seconds /= 2
         place.renew()
-        code = place.run(seconds=seconds)
+        code = place.run(*command, seconds=seconds)
     assert code == KILLED, (code, place.command.told())
     place.readable()
-    assert place.run() == 0, place.command.told()
+    assert place.run(*command) == 0, place.command.told()
     assert place.state() == undisturbed
 
 
@@ -66,10 +72,11 @@ def undisturbed_run(place: Place, tmp_path: Path) -> tuple[dict[str, Any], dict[
     return state, json.loads((tmp_path / "counts").read_text()), seconds
 
 
+BEFORE_THE_ALIAS: Moment = ("mlflow.set_registered_model_alias", 1, BEFORE)
 DELICATE: list[Moment] = [
     ("folder.put_file", 20, DURING),
     ("mlflow.create_model_version", 1, AFTER),
-    ("mlflow.set_registered_model_alias", 1, BEFORE),
+    BEFORE_THE_ALIAS,
     ("dagster.event", 120, AFTER),
 ]
 """Half a table written, a version registered that no month names, a decision stored and not followed, a step begun."""
@@ -80,16 +87,18 @@ def test_the_most_delicate_moments(in_folder: InFolder, tmp_path: Path) -> None:
     state, _, _ = undisturbed_run(in_folder, tmp_path)
     for moment in DELICATE:
         survives(in_folder, state, moment=moment)
+    survives(in_folder, state, *BACKFILL, moment=BEFORE_THE_ALIAS)
     # As a run that makes a finished month again leaves it, when it is killed before the alias follows.
     registry = Registry(in_folder.settings.tracking_uri, in_folder.settings.model_name)
     champion = registry.champion()
     assert champion is not None
-    registry.set_champion(next(version for version in state["versions"] if version != champion.version))
-    registry.set_challenger(None)
-    in_folder.command.log.write_text("")
-    assert in_folder.run() == 0, in_folder.command.told()
-    assert "Nothing to do" in in_folder.command.told()
-    assert in_folder.state() == state
+    for command in (RUN, BACKFILL):
+        registry.set_champion(next(version for version in state["versions"] if version != champion.version))
+        registry.set_challenger(None)
+        in_folder.command.log.write_text("")
+        assert in_folder.run(*command) == 0, in_folder.command.told()
+        assert "Nothing to do" in in_folder.command.told()
+        assert in_folder.state() == state
 
 
 def _thirty(place: Place, tmp_path: Path) -> None:
