@@ -13,7 +13,9 @@ import json
 import os
 import secrets
 import threading
+import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -43,8 +45,8 @@ class Holder:
 
     @classmethod
     def current(cls) -> Holder:
-        """This process, from now on."""
-        return cls(Process.current(), datetime.now(UTC).isoformat(timespec="seconds"))
+        """This process, from now on; to the millisecond, which tells two locks of a process apart."""
+        return cls(Process.current(), datetime.now(UTC).isoformat(timespec="milliseconds"))
 
     @classmethod
     def parse(cls, data: bytes) -> Holder | None:
@@ -62,6 +64,11 @@ class Holder:
 
     def __str__(self) -> str:
         return f"{self.process.name} since {self.since}"
+
+
+def awake_or_asleep() -> float:
+    """Seconds on a clock that nobody sets; it goes on while the machine sleeps, where the system has such a one."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class Lock(ABC):
@@ -132,10 +139,25 @@ class S3Lock(Lock):
         bucket: that the object is in.
         key: of the object.
         lease_seconds: how long it holds without being renewed.
+        renewing: client that renews it, whose requests fail within a fraction of the lease; `client` by default.
+        clock: in seconds, by which `lost` tells how old the last renewal is.
     """
 
-    def __init__(self, client: Any, bucket: str, key: str, lease_seconds: float = LEASE_SECONDS) -> None:
+    def __init__(
+        self,
+        client: Any,
+        bucket: str,
+        key: str,
+        lease_seconds: float = LEASE_SECONDS,
+        *,
+        renewing: Any = None,
+        clock: Callable[[], float] = awake_or_asleep,
+    ) -> None:
         self._client = client
+        self._renewing_client = client if renewing is None else renewing
+        self._clock = clock
+        self._renewed_at = 0.0
+        self._fault: Exception | None = None
         self._place = {"Bucket": bucket, "Key": key}
         self._lease = lease_seconds
         self._holder = Holder.current()
@@ -147,14 +169,17 @@ class S3Lock(Lock):
     def take(self) -> Holder | None:
         """Take it. None when it is ours now, else who holds it."""
         other = None
-        self._etag = self._put(self._holder, IfNoneMatch="*")
+        # From before it is sent on: the server counts from when it has arrived.
+        self._renewed_at = self._clock()
+        self._etag = self._put(self._client, self._holder, IfNoneMatch="*")
         if self._etag is None:
             answer = self._client.get_object(**self._place)
             other = Holder.parse(answer["Body"].read())
             now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
             expired = (now - answer["LastModified"]).total_seconds() > self._lease
             if other is None or expired or other.process.is_gone:
-                self._etag = self._put(self._holder, IfMatch=answer["ETag"])
+                self._renewed_at = self._clock()
+                self._etag = self._put(self._client, self._holder, IfMatch=answer["ETag"])
         if self._etag is None:
             return other or Holder(Process("an unknown host", 0, "", ""), "just now")
         self._renewing = threading.Thread(target=self._renew, name="lease of the lake", daemon=True)
@@ -169,27 +194,29 @@ class S3Lock(Lock):
         if self._etag is not None and self._lost is None:
             # Where the server is away the lease ends by itself, and what has gone wrong before is what is to be told.
             with contextlib.suppress(*_faults()):
-                self._put(None, IfMatch=self._etag)
+                self._put(self._client, None, IfMatch=self._etag)
         self._etag = None
 
     @property
     def lost(self) -> str | None:
         """Why it is ours no more, though it was not given back; None while it is."""
+        if self._lost is None and self._etag is not None and self._clock() - self._renewed_at >= self._lease:
+            return f"it could not be renewed for {self._lease:.0f} s{f': {self._fault}' if self._fault else ''}"
         return self._lost
 
-    def _put(self, holder: Holder | None, **condition: str) -> str | None:
+    def _put(self, client: Any, holder: Holder | None, **condition: str) -> str | None:
         """Put the object under a condition; its ETag, or None when the condition does not hold."""
         from botocore.exceptions import ClientError
 
         content = holder.to_json() if holder else json.dumps({"free": secrets.token_hex(8)}).encode()
         try:
-            return str(self._client.put_object(**self._place, Body=content, **condition)["ETag"])
+            return str(client.put_object(**self._place, Body=content, **condition)["ETag"])
         except ClientError as error:
             if error.response["Error"].get("Code") not in _CHANGED:
                 raise
         # A put whose answer was lost is sent again, and then meets what it has put itself.
         try:
-            found = self._client.get_object(**self._place)
+            found = client.get_object(**self._place)
             return str(found["ETag"]) if found["Body"].read() == content else None
         except ClientError as error:
             if error.response["Error"].get("Code") not in _CHANGED:
@@ -197,21 +224,33 @@ class S3Lock(Lock):
             return None
 
     def _renew(self) -> None:
-        fault: Exception | None = None
-        failed = 0
         while not self._ended.wait(self._lease / _RENEWALS):
             try:
-                etag = self._put(self._holder, IfMatch=str(self._etag))
+                held = self._renew_once()
             except _faults() as error:
-                fault, failed = error, failed + 1
-                if failed < _RENEWALS:
-                    continue
-                self._lost = f"it could not be renewed for {self._lease:.0f} s: {fault}"
-                return
-            if etag is None:
+                self._fault = error
+                continue
+            if not held:
                 self._lost = "another process has taken it over"
                 return
-            self._etag, failed = etag, 0
+            self._fault = None
+
+    def _renew_once(self) -> bool:
+        """Put it again. Returns whether it is still ours."""
+        for last in (False, True):
+            began = self._clock()
+            etag = self._put(self._renewing_client, self._holder, IfMatch=str(self._etag))
+            if etag is not None:
+                self._etag, self._renewed_at = etag, began
+                return True
+            if last:
+                break
+            # A renewal whose answer was lost may have arrived; when is not known, so that it does not count as one.
+            answer = self._renewing_client.get_object(**self._place)
+            if Holder.parse(answer["Body"].read()) != self._holder:
+                break
+            self._etag = str(answer["ETag"])
+        return False
 
 
 def _faults() -> tuple[type[Exception], ...]:

@@ -373,6 +373,8 @@ def _remove_abandoned(folder: Path) -> None:
 
 _CONNECT_SECONDS = 3
 _ATTEMPTS_TO_OPEN = 3
+_RENEWAL_SECONDS = 5.0
+"""How long the answer to a renewal of the lock is waited for, so that a lease is tried to be renewed several times."""
 _ATTEMPTS = 8
 """Between them boto3 waits up to 1, 2, 4, 8, 16, 20 and 20 seconds, each time a random part of it."""
 _ATTEMPTS_TO_READ = 4
@@ -494,7 +496,9 @@ class _S3(Storage):
             self._client.delete_object(Bucket=self._bucket, Key=self._key(path))
 
     def lock(self) -> Lock:
-        return S3Lock(self._client, self._bucket, f"{self._prefix}{NAME}")
+        with self._errors("lock it"):
+            renewing = _s3_client(self.url, 1, _RENEWAL_SECONDS)
+        return S3Lock(self._client, self._bucket, f"{self._prefix}{NAME}", renewing=renewing)
 
     def take(self, lock: Lock) -> Holder | None:
         with self._errors("lock it"):
@@ -609,12 +613,13 @@ def _attempts() -> int:
     return max(1, int(given)) if given.isdecimal() else _ATTEMPTS
 
 
-def _s3_client(url: str, attempts: int) -> Any:
+def _s3_client(url: str, attempts: int, read_seconds: float | None = None) -> Any:
     """A client for the endpoint, region and credentials of this process. Raises boto3's errors and StorageError.
 
     Args:
         url: of the place, for messages.
         attempts: how often a request is sent in all before its failure is told.
+        read_seconds: how long an answer is waited for; as for all requests by default.
     """
     import boto3
     import botocore.session
@@ -632,7 +637,7 @@ def _s3_client(url: str, attempts: int) -> Any:
     seconds, most = _patience.get()
     config = Config(
         connect_timeout=_CONNECT_SECONDS,
-        read_timeout=seconds,
+        read_timeout=seconds if read_seconds is None else read_seconds,
         retries={"mode": "standard", "total_max_attempts": min(attempts, most)},
         tcp_keepalive=True,
     )
