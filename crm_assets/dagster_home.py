@@ -199,15 +199,15 @@ def records_fault(settings: Settings, error: BaseException) -> RunStorageError:
 
 
 def limit_pools(instance: DagsterInstance) -> None:
-    """Have the pool of training take one run, unless a person has set another limit in Dagster.
+    """Have the pool of the lake take one run, unless a person has set another limit in Dagster.
 
     The default limit of `dagster.yaml` holds for a pool only once the daemon has met it: of the first runs that it
     finds queued it would start all.
     """
-    from crm_assets.defs.monthly import TRAINING_POOL
+    from crm_assets.defs.run_tags import LAKE_POOL
 
-    if TRAINING_POOL not in instance.event_log_storage.get_concurrency_keys():
-        instance.event_log_storage.set_concurrency_slots(TRAINING_POOL, 1)
+    if LAKE_POOL not in instance.event_log_storage.get_concurrency_keys():
+        instance.event_log_storage.set_concurrency_slots(LAKE_POOL, 1)
 
 
 def check_storage(settings: Settings) -> str:

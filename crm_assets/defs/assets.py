@@ -22,7 +22,7 @@ from crm_assets.defs.performance import PERFORMANCE_ASSETS
 from crm_assets.defs.platform import Platform
 from crm_assets.defs.provenance import current, out_of_date
 from crm_assets.defs.raw import RAW_ASSETS
-from crm_assets.defs.run_tags import ONLY_OUT_OF_DATE_TAG, retrained_for
+from crm_assets.defs.run_tags import LAKE_POOL, ONLY_OUT_OF_DATE_TAG, retrained_for
 from crm_assets.defs.scoring import SCORING_ASSETS
 from crm_assets.lake import Provenance
 
@@ -110,7 +110,7 @@ def dagster_asset(
         kinds=set(asset.kinds),
         tags={"domain": "sales", "stage": asset.group},
         owners=[OWNER],
-        pool=asset.pool,
+        pool=LAKE_POOL,
         automation_condition=automation_condition(asset),
         code_version=asset.code_version,
         metadata=metadata,

@@ -10,7 +10,7 @@ import polars as pl
 from crm_assets.calendar import Month
 from crm_assets.contracts import SALES_PIPELINE
 from crm_assets.defs.inputs import Inputs
-from crm_assets.defs.monthly import SOURCE, TRAINING_POOL, Made, Needs, history_of, month_before, monthly_asset
+from crm_assets.defs.monthly import SOURCE, Made, Needs, history_of, month_before, monthly_asset
 from crm_assets.defs.training import TRAINING_CODE, TRAINING_SETTINGS, rolling_origin, training_over
 from crm_assets.errors import LakeError
 from crm_assets.features.registry import AS_OF, FEATURE_TABLE
@@ -76,7 +76,6 @@ def probed_features(platform: Platform, month: Month) -> list[Finding]:
     code=(*TRAINING_CODE, "leakage", "defs/leakage"),
     settings=(*TRAINING_SETTINGS, "understood_features"),
     probes_source=True,
-    pool=TRAINING_POOL,
 )
 def leakage_report(inputs: Inputs, month: Month) -> Made:
     """Probes of the month's features and training: whether anything that was not known by then has a hand in them.

@@ -11,7 +11,7 @@ import polars as pl
 
 from crm_assets.calendar import Month
 from crm_assets.defs.inputs import Inputs
-from crm_assets.defs.monthly import HISTORY_MONTHS, TRAINING_POOL, Made, Needs, history_of, monthly_asset
+from crm_assets.defs.monthly import HISTORY_MONTHS, Made, Needs, history_of, monthly_asset
 from crm_assets.defs.training import (
     TRAINING_CODE,
     TRAINING_SETTINGS,
@@ -61,7 +61,6 @@ _CHAMPIONS_BEFORE = Needs(WIN_MODEL.name, -HISTORY_MONTHS, -1)
     kinds=("lightgbm",),
     code=(*TRAINING_CODE, "defs/model"),
     settings=TRAINING_SETTINGS,
-    pool=TRAINING_POOL,
 )
 def backtest_predictions(inputs: Inputs, month: Month) -> Made:
     """Each of the newest matured months predicted by the model that could have been trained before it."""
@@ -79,7 +78,6 @@ def backtest_predictions(inputs: Inputs, month: Month) -> Made:
     kinds=("lightgbm",),
     code=(*TRAINING_CODE, "defs/model"),
     settings=TRAINING_SETTINGS,
-    pool=TRAINING_POOL,
 )
 def candidate_predictions(inputs: Inputs, month: Month) -> Made:
     """What every candidate, chosen or not, predicted of the backtest's months."""
@@ -173,7 +171,6 @@ def point_aliases(platform: Platform, manifest: Manifest) -> None:
     code=(*TRAINING_CODE, "defs/model", "registry"),
     settings=(*TRAINING_SETTINGS, "promotion_margin", "calibration_limit"),
     lost=_lost_model,
-    pool=TRAINING_POOL,
     stored=point_aliases,
 )
 def win_model(inputs: Inputs, month: Month) -> Made:

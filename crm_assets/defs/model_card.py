@@ -9,7 +9,7 @@ import polars as pl
 
 from crm_assets.calendar import Month
 from crm_assets.defs.inputs import Inputs
-from crm_assets.defs.monthly import TRAINING_POOL, Made, Needs, history_of, monthly_asset
+from crm_assets.defs.monthly import Made, Needs, history_of, monthly_asset
 from crm_assets.features.registry import FEATURE_TABLE
 from crm_assets.history.outcomes import LOST_OUTCOME, OPEN_OUTCOME, OUTCOMES, WON_OUTCOME
 from crm_assets.leakage.finding import LEAKAGE_REPORT
@@ -47,7 +47,6 @@ _KEYS = ("opportunity_id", "snapshot_month")
     kinds=("markdown", "mlflow"),
     code=("modelling", "leakage/finding", "defs/model_card"),
     settings=("backtest_months", "min_training_wins"),
-    pool=TRAINING_POOL,
 )
 def model_card(inputs: Inputs, month: Month) -> Made:
     """What scores from the month on, how it was judged, on what, its limits and what not to use it for.

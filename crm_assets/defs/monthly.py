@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 SOURCE = "source"
 """Name of the source itself among the inputs of what is read from it."""
 
-TRAINING_POOL = "training"
-"""Pool of the assets that train, or write to the model registry."""
-
 HISTORY_MONTHS = 60
 """How far back an asset reads that learns from history."""
 
@@ -100,7 +97,6 @@ class MonthlyAsset:
         keep_replaced: whether the lake keeps the table of a month that is made again and comes out otherwise.
         stored: told of the newest month of a run once it is stored, or found up to date.
         lost: tells why what a stored month stands for outside the lake is gone; None while it is there.
-        pool: name of the pool of which only one run at a time makes the asset; None for as many as there are.
     """
 
     name: str
@@ -117,7 +113,6 @@ class MonthlyAsset:
     preview_by: str | None = None
     keep_replaced: bool = False
     lost: Callable[[Platform, Manifest], str | None] | None = None
-    pool: str | None = None
     stored: Callable[[Platform, Manifest], None] | None = None
 
     @property
@@ -143,7 +138,6 @@ def monthly_asset(
     preview_by: str | None = None,
     keep_replaced: bool = False,
     lost: Callable[[Platform, Manifest], str | None] | None = None,
-    pool: str | None = None,
     stored: Callable[[Platform, Manifest], None] | None = None,
 ) -> Callable[[Callable[[Inputs, Month], Made]], MonthlyAsset]:
     """Declare the decorated function as the asset that makes `table`; its docstring is the asset's description."""
@@ -163,7 +157,6 @@ def monthly_asset(
             preview_by=preview_by,
             keep_replaced=keep_replaced,
             lost=lost,
-            pool=pool,
             stored=stored,
         )
 

@@ -17,6 +17,9 @@ PARTITION_TAG = "dagster/partition"
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
 
+LAKE_POOL = "lake"
+"""Pool of all that writes to the lake, of which one run at a time may go on: the lake has one lock."""
+
 MONTHS_TAG = "crm_assets/months"
 """The months of a run: `2017-05`, or `2017-05:2017-07`."""
 TRIGGER_TAG = "crm_assets/trigger"

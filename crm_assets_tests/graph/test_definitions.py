@@ -12,7 +12,6 @@ import pytest
 from crm_assets.defs.assets import ASSETS, GROUPS
 from crm_assets.defs.checks import CHECKS
 from crm_assets.defs.composition import build_definitions
-from crm_assets.defs.monthly import TRAINING_POOL
 from crm_assets.defs.partitions import monthly_partitions
 from crm_assets.defs.run_tags import COMPLETE_TAG, TRIGGER_TAG
 from crm_assets.settings import Settings
@@ -178,9 +177,11 @@ def test_runs_tell_who_asked_for_them_and_that_they_make_all_that_follows(defini
             assert graph.get(key).child_keys <= set(made), f"{name} makes {key} and not what follows"
 
 
-def test_only_one_run_at_a_time_trains_or_writes_the_registry() -> None:
-    trains = {"backtest_predictions", "candidate_predictions", "leakage_report", "win_model", "model_card"}
-    assert {asset.name for asset in ASSETS if asset.pool == TRAINING_POOL} == trains
+def test_only_one_run_at_a_time_writes_to_the_lake(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    assert {asset.name for asset in ASSETS} == {
+        "/".join(key.path) for key in graph.materializable_asset_keys if graph.get(key).pools == {"lake"}
+    }
 
 
 @pytest.mark.parametrize(
