@@ -12,9 +12,12 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
 
 START_SECONDS = 180
 STOP_SECONDS = 30
@@ -34,16 +37,18 @@ class DagsterServer:
     Args:
         folder: for its home and its log.
         environment: variables of it besides those of this process without settings.
+        home: Dagster's home with its `dagster.yaml`; one with SQLite and one run at a time is made when None.
     """
 
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str], home: Path | None = None) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self.home = folder / "dagster_home"
-        self.home.mkdir(parents=True, exist_ok=True)
-        (self.home / "dagster.yaml").write_text(_HOME_YAML)
+        self.home = home or folder / "dagster_home"
+        if home is None:
+            self.home.mkdir(parents=True, exist_ok=True)
+            (self.home / "dagster.yaml").write_text(_HOME_YAML)
         self.log = folder / "dagster.log"
         self._folder = folder
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("CRM_", "DAGSTER_"))}
@@ -74,6 +79,47 @@ class DagsterServer:
     def kill(self) -> None:
         """End it, and every process it started, without a chance to write anything down."""
         self._end(signal.SIGKILL)
+
+    def ask(self, document: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The data of a GraphQL answer. Raises RuntimeError when it is none."""
+        body = json.dumps({"query": document, "variables": dict(variables or {})}).encode()
+        request = urllib.request.Request(f"{self.url}/graphql", body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            told = json.load(answer)
+        if told.get("errors"):
+            raise RuntimeError(f"Dagster refuses: {told['errors']}")
+        data: dict[str, Any] = told["data"]
+        return data
+
+    def until(self, what: str, found: Callable[[], _T | None], seconds: float) -> _T:
+        """What `found` gives as soon as that is not None.
+
+        Raises RuntimeError, with what was waited for and the end of the log, when it takes longer than so many seconds
+        or Dagster ends.
+        """
+        assert self._process is not None
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            answer = found()
+            if answer is not None:
+                return answer
+            # As in `_wait_until_loaded`.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(0.5)
+                break
+        log = self.log.read_text(errors="replace")[-4000:]
+        raise RuntimeError(f"waited in vain for {what}, {seconds:.0f} s at most:\n{log}")
+
+    def cpu_seconds(self) -> float:
+        """Processor time of its processes so far, with those that have ended."""
+        assert self._process is not None
+        ticks = 0
+        for pid in _session(self._process.pid):
+            with contextlib.suppress(OSError):
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                # In user and system mode, its own and its ended children's.
+                ticks += sum(map(int, fields[11:15]))
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def _end(self, sign: signal.Signals) -> None:
         process, self._process = self._process, None
@@ -123,9 +169,9 @@ def _session(leader: int) -> set[int]:
 
 
 @contextmanager
-def dagster_server(folder: Path, environment: Mapping[str, str]) -> Iterator[DagsterServer]:
-    """A running Dagster, which ends with the block."""
-    server = DagsterServer(folder, environment)
+def dagster_server(folder: Path, environment: Mapping[str, str], home: Path | None = None) -> Iterator[DagsterServer]:
+    """A running Dagster, which ends with the block; its arguments are those of `DagsterServer`."""
+    server = DagsterServer(folder, environment, home)
     try:
         server.start()
         yield server

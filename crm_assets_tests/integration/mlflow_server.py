@@ -19,17 +19,21 @@ STOP_SECONDS = 30
 
 
 class MlflowServer:
-    """A server that keeps everything in a folder, and its URL whenever it runs.
+    """A server that keeps everything in a folder unless told otherwise, and its URL whenever it runs.
 
     Args:
         folder: for database, artifacts and log.
+        database: URL of its database; a SQLite file in the folder when None.
+        artifacts: where it keeps models, `s3://bucket/prefix`; in the folder when None.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, database: str | None = None, artifacts: str | None = None) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self._port = probe.getsockname()[1]
         self._folder = folder
+        self._database = database or f"sqlite:///{folder / 'server.db'}"
+        self._artifacts = artifacts or str(folder / "artifacts")
         self._process: subprocess.Popen[bytes] | None = None
         self.url = f"http://127.0.0.1:{self._port}"
 
@@ -37,9 +41,14 @@ class MlflowServer:
         """Start it, and wait until it answers."""
         folder, log = self._folder, self._folder / "server.log"
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self._port)]
-        command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{folder / 'server.db'}"]
-        command += ["--artifacts-destination", str(folder / "artifacts")]
-        environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        command += ["--workers", "1", "--artifacts-destination", self._artifacts]
+        environment = {
+            **os.environ,
+            # Not on the command line, for it may hold a password.
+            "MLFLOW_BACKEND_STORE_URI": self._database,
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        }
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 command, stdout=output, stderr=output, cwd=folder, env=environment, start_new_session=True
