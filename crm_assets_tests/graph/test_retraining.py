@@ -138,8 +138,9 @@ def test_drift_is_followed_by_one_retrain_the_gates_decision_and_an_alert(
         again = fresh.tick()
     assert isinstance(again, dg.RunRequest)
 
-    # A gate that asks for nothing shows what follows a promotion.
-    lenient = told.model_copy(update={"promotion_margin": -1.0, "calibration_limit": 1.0})
+    # Another candidate, which cannot predict what the champion does, and a gate that asks for nothing: a promotion.
+    changes = {"promotion_margin": -1.0, "calibration_limit": 1.0, "candidates": "logistic"}
+    lenient = told.model_copy(update=changes)
     promoting = Deployment(lenient, instance, DRIFTED)
     assert promoting.launch(again).success
     promoted = promoting.notes("win_model")
