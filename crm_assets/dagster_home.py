@@ -171,7 +171,7 @@ def kept_because(settings: Settings) -> str | None:
 
 @contextmanager
 def open_instance(settings: Settings) -> Iterator[DagsterInstance]:
-    """Dagster's instance in its home, which is made if need be.
+    """Dagster's instance in its home, which is made if need be; a PostgreSQL that restarts is waited for.
 
     Raises SettingsError as `dagster_home` does, and RunStorageError when its records cannot be read or written, here or
     while the block runs.
@@ -179,10 +179,16 @@ def open_instance(settings: Settings) -> Iterator[DagsterInstance]:
     from dagster import DagsterInstance
     from sqlalchemy.exc import SQLAlchemyError
 
-    check_storage(settings)
+    from crm_assets.defs.patience import database_awaited
+
+    check_storage(settings, patient=True)
     home = dagster_home(settings)
     try:
-        with _in_environment(environment_of(settings)), DagsterInstance.from_config(str(home)) as instance:
+        with (
+            database_awaited(),
+            _in_environment(environment_of(settings)),
+            DagsterInstance.from_config(str(home)) as instance,
+        ):
             limit_pools(instance)
             yield instance
     except (SQLAlchemyError, sqlite3.Error) as error:
@@ -210,8 +216,12 @@ def limit_pools(instance: DagsterInstance) -> None:
         instance.event_log_storage.set_concurrency_slots(LAKE_POOL, 1)
 
 
-def check_storage(settings: Settings) -> str:
-    """Reach the database of Dagster's runs, within seconds, and say what it is. Makes nothing.
+def check_storage(settings: Settings, *, patient: bool = False) -> str:
+    """Reach the database of Dagster's runs and say what it is. Makes nothing.
+
+    Args:
+        settings: of the deployment.
+        patient: wait for a PostgreSQL that restarts as a run does; else it is tried once, for seconds.
 
     Raises RunStorageError, with the remedy, when it cannot be reached or refuses, SettingsError when what it needs is
     not installed.
@@ -225,15 +235,20 @@ def check_storage(settings: Settings) -> str:
     try:
         import dagster_postgres  # noqa: F401 - only whether it is installed
         import psycopg2
+
+        from crm_assets.defs.patience import connected
     except ImportError as error:
         raise SettingsError(
             f"{_VARIABLE} needs {error.name}, which is not installed: pip install 'crm-assets[postgres]'"
         ) from None
     try:
         # libpq's own URLs name no driver.
-        connection = psycopg2.connect(
-            url.replace("postgresql+psycopg2", "postgresql", 1), connect_timeout=CONNECT_SECONDS
-        )
+        address = url.replace("postgresql+psycopg2", "postgresql", 1)
+
+        def connect() -> Any:
+            return psycopg2.connect(address, connect_timeout=CONNECT_SECONDS)
+
+        connection = connected(connect, psycopg2.OperationalError) if patient else connect()
         try:
             version, tables, may_create = _looked_up(connection)
         finally:

@@ -22,7 +22,6 @@ from crm_assets.defs.composition import build_definitions
 from crm_assets.defs.interrupted import fail_interrupted
 from crm_assets.defs.jobs import BACKFILL
 from crm_assets.defs.model import point_aliases
-from crm_assets.defs.patience import database_awaited
 from crm_assets.defs.platform import Platform
 from crm_assets.defs.provenance import stale_months
 from crm_assets.defs.run_tags import TRIGGER_TAG, Trigger, process_tags, range_tags
@@ -195,7 +194,7 @@ def _with_partitions(settings: Settings, platform: Platform, months: list[Month]
 def _execute(
     job: dg.JobDefinition, settings: Settings, tags: dict[str, str], assets: list[dg.AssetKey] | None, run_id: str
 ) -> None:
-    with _event_log_without_fsync(dagster_home(settings)), open_instance(settings) as instance, database_awaited():
+    with _event_log_without_fsync(dagster_home(settings)), open_instance(settings) as instance:
         try:
             result = job.execute_in_process(
                 instance=instance,

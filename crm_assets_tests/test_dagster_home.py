@@ -7,8 +7,17 @@ import pytest
 import yaml
 from dagster._core.instance.config import dagster_instance_config
 
-from crm_assets.dagster_home import FILE, configuration, dagster_home, environment_of, home_of, kept_because
-from crm_assets.errors import SettingsError
+from crm_assets.dagster_home import (
+    FILE,
+    check_storage,
+    configuration,
+    dagster_home,
+    environment_of,
+    home_of,
+    kept_because,
+    open_instance,
+)
+from crm_assets.errors import RunStorageError, SettingsError
 from crm_assets.settings import Settings, load_settings
 
 URL = "postgresql+psycopg2://dagster:hunter2@db/dagster"
@@ -145,3 +154,23 @@ def test_comments_say_nothing_that_is_not_so() -> None:
 
     assert not DefaultRunLauncher().supports_resume_run
     assert "max_resume_run_attempts: 0" in configuration(load_settings())
+
+
+def test_a_start_waits_for_a_postgresql_that_restarts_and_a_look_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("dagster_postgres", reason="dagster-postgres is not installed")
+    psycopg2 = pytest.importorskip("psycopg2", reason="psycopg2 is not installed")
+    told: list[str] = []
+
+    def refuse(*_: object, **__: object) -> None:
+        told.append("asked")
+        raise psycopg2.OperationalError("connection refused" if len(told) < 4 else "password authentication failed")
+
+    monkeypatch.setattr(psycopg2, "connect", refuse)
+    monkeypatch.setattr("crm_assets.defs.patience.time.sleep", lambda seconds: None)
+    settings = with_url()
+    with pytest.raises(RunStorageError, match="connection refused"):
+        check_storage(settings)
+    assert len(told) == 1
+    with pytest.raises(RunStorageError, match="correct user and password"), open_instance(settings):
+        pass
+    assert len(told) == 4

@@ -102,13 +102,14 @@ def postgres() -> Iterator[RestartedPostgres]:
         yield server
 
 
-def test_a_postgresql_server_that_restarts(in_folder: InFolder, postgres: RestartedPostgres, tmp_path: Path) -> None:
+def test_a_postgresql_server_that_restarts(
+    in_folder: InFolder, postgres: RestartedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     home = tmp_path / "home"
-    home.mkdir()
-    (home / "dagster.yaml").write_text(
-        f"telemetry: {{enabled: false}}\nstorage:\n  postgres:\n    postgres_url: {postgres.url}\n"
-    )
-    in_folder.dagster_home, in_folder.environment = home, {"DAGSTER_HOME": str(home)}
+    # What the run writes into dagster.yaml names the variable, which the test reads, too.
+    monkeypatch.setenv("CRM_DAGSTER_POSTGRES_URL", postgres.url)
+    in_folder.dagster_home = home
+    in_folder.environment = {"DAGSTER_HOME": str(home), "CRM_DAGSTER_POSTGRES_URL": postgres.url}
     moment: Moment = ("dagster.event", 60, BEFORE)
     try:
         alone = undisturbed(in_folder)
@@ -116,6 +117,14 @@ def test_a_postgresql_server_that_restarts(in_folder: InFolder, postgres: Restar
         with paused(in_folder, moment) as go_on, ThreadPoolExecutor(1) as pool:
             postgres.stop()
             running = pool.submit(go_on)
+            postgres.refuse_once()
+            postgres.start()
+            assert running.result() == 0, in_folder.command.told()
+        assert in_folder.state() == alone
+        in_folder.renew()
+        postgres.stop()
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(in_folder.run)
             postgres.refuse_once()
             postgres.start()
             assert running.result() == 0, in_folder.command.told()
