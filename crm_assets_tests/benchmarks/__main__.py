@@ -10,6 +10,7 @@ import click
 from crm_assets_tests.benchmarks.backfill import backfill
 from crm_assets_tests.benchmarks.demo import demo
 from crm_assets_tests.benchmarks.engines import engines
+from crm_assets_tests.benchmarks.landing import landing
 from crm_assets_tests.benchmarks.model_forecast import forecast_quality
 from crm_assets_tests.benchmarks.model_gate import gate
 from crm_assets_tests.benchmarks.model_quality import quality
@@ -20,7 +21,7 @@ from crm_assets_tests.benchmarks.run_queue import queue
 
 _ALL = (engines, demo, speed, quality, forecast_quality, gate)
 _LONG = (monitoring, performance, queue)
-_WITH_SERVER = (backfill,)
+_WITH_SERVER = (backfill, landing)
 
 
 @click.group(invoke_without_command=True)

@@ -58,7 +58,7 @@ def listen(
         folder: its working folder, so that no `.env` of the caller's is read; the root by default.
         variables: of its environment, besides `environment`.
     """
-    began, busy_before, own_before = time.perf_counter(), _busy_seconds(), _children_seconds()
+    began, busy_before, own_before = time.perf_counter(), busy_seconds(), _children_seconds()
     process = subprocess.Popen(
         [sys.executable, "-m", f"crm_assets_tests.benchmarks.{module}", *arguments],
         stdout=subprocess.PIPE,
@@ -73,7 +73,7 @@ def listen(
     in_time = timer is None or timer.is_alive()
     if timer:
         timer.cancel()
-    busy, own, passed = _busy_seconds(), _children_seconds() - own_before, time.perf_counter() - began
+    busy, own, passed = busy_seconds(), _children_seconds() - own_before, time.perf_counter() - began
     others = None if busy is None or busy_before is None else max(0.0, (busy - busy_before - own) / passed)
     lines = [json.loads(line) for line in output.splitlines() if line.endswith("}")]
     return Told(lines, timed_out=not in_time, returncode=process.returncode, others=others)
@@ -85,7 +85,7 @@ def environment() -> Mapping[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT)}
 
 
-def _busy_seconds() -> float | None:
+def busy_seconds() -> float | None:
     """Time that all processors together have worked since the machine started, also for others on its host."""
     statistics = Path("/proc/stat")
     if not statistics.exists():
