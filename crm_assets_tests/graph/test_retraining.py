@@ -137,7 +137,13 @@ def test_drift_is_followed_by_one_retrain_the_gates_decision_and_an_alert(
         at_time(patch, asked + timedelta(days=told.retrain_cooldown_days))
         again = fresh.tick()
     assert isinstance(again, dg.RunRequest)
+    see_a_promotion(told, instance, alerts, sinks, again)
 
+
+def see_a_promotion(
+    told: Settings, instance: dg.DagsterInstance, alerts: AlertsSensor, sinks: Sinks, again: dg.RunRequest
+) -> None:
+    """Launch the retrain so that its model becomes champion, and look at what follows."""
     # Another candidate, which cannot predict what the champion does, and a gate that asks for nothing: a promotion.
     changes = {"promotion_margin": -1.0, "calibration_limit": 1.0, "candidates": "logistic"}
     lenient = told.model_copy(update=changes)
