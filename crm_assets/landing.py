@@ -182,10 +182,11 @@ def decide(
     first, last = min(chosen), max(block)
     what = ", ".join(f"{month}" for month in sorted(chosen))
     key = _key(first, last, {month: (seen[month].content, held.get(month)) for month in chosen})
-    if key in asked:
-        return Decision(notes=(f"{what}: the same content was asked for before, in {asked[key]}", *told))
+    # First, for the run that goes on may be the one that was asked for.
     if going_on:
         return Decision(notes=(f"{what} waits for {going_on} to end", *told))
+    if key in asked:
+        return Decision(notes=(f"{what}: the same content was asked for before, in {asked[key]}", *told))
     return Decision((first, last), tuple(sorted(chosen)), key, told)
 
 
