@@ -34,7 +34,7 @@ dev: $(SETUP) ## Open Dagster (webserver and daemon) on the same lake and MLflow
 	@$(BIN)/python -m crm_assets.dev $(if $(PORT),--port $(PORT))
 
 test: $(SETUP) ## Run the tests
-	@$(BIN)/pytest -n 2
+	@$(BIN)/pytest -n 2 --dist loadfile
 
 test-spark: $(SPARK) ## Run the Spark tests (installs PySpark; needs Java 17)
 	@$(BIN)/pytest -m spark

@@ -117,15 +117,21 @@ def _shown(value: object) -> str:
 @contextmanager
 def _impatient() -> Iterator[None]:
     """Have a dead server reported within seconds while the block runs."""
-    given = [name for name in _IMPATIENT if name in os.environ]
-    os.environ.update({name: value for name, value in _IMPATIENT.items() if name not in given})
+    from crm_assets.registry import set_here
+
+    before = {name: os.environ.get(name) for name in _IMPATIENT}
+    ours = {name: value for name, value in _IMPATIENT.items() if before[name] is None or name in set_here}
+    os.environ.update(ours)
     try:
         with impatient():
             yield
     finally:
-        for name in _IMPATIENT:
-            if name not in given:
+        for name in ours:
+            value = before[name]
+            if value is None:
                 os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _found(what: str, look: Callable[[Settings], str], settings: Settings) -> Finding:

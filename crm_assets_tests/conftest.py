@@ -12,6 +12,15 @@ settings.load_profile("fixed")
 pytest_plugins = ["crm_assets_tests.integration.s3_server", "crm_assets_tests.integration.postgres_server"]
 
 
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Undo how patient a run makes this process with MLflow's server, or later tests of dead ones take minutes."""
+    name = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+    # Set and deleted, so that it is put back after the test as it was before it.
+    monkeypatch.setenv(name, "")
+    monkeypatch.delenv(name)
+
+
 @pytest.fixture(params=["folder", "s3"])
 def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty place: a folder that does not exist yet, then a prefix in a bucket of a real server."""

@@ -68,6 +68,8 @@ _QUIET = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }
 """Environment variables that MLflow and GitPython read on import; what the user has set stays."""
+set_here: set[str] = set()
+"""Those of them that this process has set, and not the user."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,9 @@ class Registry:
         self.tracking_uri = tracking_uri
         self.model_name = model_name
         for name, value in _QUIET.items():
-            os.environ.setdefault(name, value)
+            if name not in os.environ:
+                os.environ[name] = value
+                set_here.add(name)
 
     def check(self) -> None:
         """Reach the store and read from it. The first use of a new SQLite file makes its tables, within seconds."""
