@@ -49,7 +49,7 @@ def inject(
 
     Args:
         kind: one of KINDS.
-        features, snapshot: the tables, with `regional_office`, `product` and what the kind changes.
+        features, snapshot: the tables, with `regional_office`, `manager`, `product` and what the kind changes.
         month: theirs.
         seed: of which rows are hit.
         column: that is emptied or mis-scaled; region whose wins are lost or that gains deals. By default

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -31,7 +32,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     monkeypatch.setattr(standard.ExponentialBackoff, "delay_amount", noted)
     monkeypatch.setattr("crm_assets.storage.time", SimpleNamespace(sleep=told.append, time=time.time))
     # A server that keeps silent is given up at once, and not after half a minute.
-    monkeypatch.setattr(storage, "_READ_SECONDS", 0.3)
+    monkeypatch.setattr(storage, "_patience", ContextVar("_patience", default=(0.3, 100)))
     return told
 
 

@@ -14,13 +14,14 @@ FEATURES = pl.DataFrame(
     {
         "opportunity_id": [f"O{number:04d}" for number in range(ROWS)],
         "regional_office": ["West"] * 500 + ["East"] * 500,
+        "manager": ["Ada", "Ben"] * 250 + ["Cem"] * 500,
         "product": ["GTX"] * ROWS,
         "list_price": [550.0] * ROWS,
         "age_days": list(range(ROWS)),
         "cohort_share_open": [0.5] * ROWS,
     }
 )
-SNAPSHOT = FEATURES.select("opportunity_id", "regional_office").with_columns(
+SNAPSHOT = FEATURES.select("opportunity_id", "regional_office", "manager").with_columns(
     pl.lit("Won").alias("deal_stage"),
     pl.Series("engage_date", [date(2017, 8, 1), date(2017, 5, 1)] * (ROWS // 2)),
     pl.Series("close_date", [date(2017, 8, 5), date(2017, 7, 5)] * (ROWS // 2)),
@@ -32,6 +33,8 @@ def test_each_kind_changes_what_it_says_and_nothing_else() -> None:
     assert price["list_price"].unique().to_list() == [660.0]
     region, known = inject("region_mix", FEATURES, SNAPSHOT, MONTH, column="West")
     assert (region["regional_office"] == "West").mean() == pytest.approx(0.65, abs=0.03)
+    assert set(region.filter(pl.col("regional_office") == "West")["manager"]) == {"Ada", "Ben"}
+    assert set(region.filter(pl.col("regional_office") == "East")["manager"]) == {"Cem"}
     new = known.filter(pl.col("engage_date") == date(2017, 8, 1))
     assert (new["regional_office"] == "West").mean() == pytest.approx(0.65, abs=0.04)
     assert known.filter(pl.col("engage_date") < date(2017, 8, 1)).equals(
