@@ -27,7 +27,6 @@ from crm_assets.errors import LakeError
 from crm_assets.features.registry import FEATURE_TABLE
 from crm_assets.history.snapshots import SNAPSHOTS
 from crm_assets.lake import Lake, Manifest
-from crm_assets.monitoring.drift import NOT_COMPARED
 from crm_assets.monitoring.drift_columns import DRIFT
 from crm_assets.monitoring.drift_level import HIGH, LOW, MEDIUM, NONE
 from crm_assets.monitoring.errors import MonitoringError
@@ -36,6 +35,7 @@ from crm_assets.monitoring.injection import inject
 from crm_assets.monitoring.performance import PERFORMANCE
 from crm_assets.monitoring.performance_comparison import COMPARISON
 from crm_assets.monitoring.reference import REFERENCE
+from crm_assets.monitoring.status import NOT_COMPARED
 from crm_assets.published import scored_month
 from crm_assets.reproduction import beside_platform
 from crm_assets.settings import Settings

@@ -56,6 +56,7 @@ def _notebook_display() -> Callable[..., Any] | None:
     # The class of the shell behind a notebook's kernel; the terminal's is another.
     if shell is None or type(shell).__name__ != "ZMQInteractiveShell":
         return None
+    # Not installed with this project: whoever runs a notebook brings it, with types or without.
     from IPython.display import display  # type: ignore[import-not-found,unused-ignore]
 
     found: Callable[..., Any] = display

@@ -28,10 +28,10 @@ from crm_assets.leakage.finding import LEAKAGE_REPORT, faults_of, report
 from crm_assets.modelling.forecast_accuracy import ACCURACY
 from crm_assets.modelling.movement import PARTS, SCORE_CHANGES
 from crm_assets.modelling.promotion import WIN_MODEL
-from crm_assets.monitoring.drift import NO_SCORES
 from crm_assets.monitoring.drift_columns import DRIFT
 from crm_assets.monitoring.drift_level import HIGH, MEDIUM
 from crm_assets.monitoring.performance_comparison import CHECKED, COMPARISON, Off, figures_off
+from crm_assets.monitoring.status import NO_SCORES
 
 _FAULTS = 3
 SCORE_TOLERANCE = 1e-9

@@ -19,7 +19,7 @@ from crm_assets.history.outcomes import OUTCOMES
 from crm_assets.history.snapshots import SNAPSHOTS
 from crm_assets.modelling.cold_start import MODEL
 from crm_assets.modelling.promotion import WIN_MODEL
-from crm_assets.monitoring.drift import NO_SCORES, NOT_COMPARED, MonthRows
+from crm_assets.monitoring.drift import MonthRows
 from crm_assets.monitoring.drift import drift_report as report_drift
 from crm_assets.monitoring.drift_columns import DRIFT
 from crm_assets.monitoring.drift_level import DriftThresholds
@@ -35,6 +35,7 @@ from crm_assets.monitoring.reference_rows import (
     intake_rows,
     reference_as_of,
 )
+from crm_assets.monitoring.status import NO_SCORES, NOT_COMPARED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,7 +19,8 @@ from crm_assets.modelling.forecast import naive_month
 from crm_assets.modelling.forecast_accuracy import informed
 from crm_assets.monitoring.estimated_performance import ESTIMATE, estimated_performance
 from crm_assets.monitoring.performance import OVERALL, PERFORMANCE, realised_performance
-from crm_assets.monitoring.performance_comparison import COMPARISON, NOT_COMPARED, compared_performance
+from crm_assets.monitoring.performance_comparison import COMPARISON, compared_performance
+from crm_assets.monitoring.status import NOT_COMPARED
 
 if TYPE_CHECKING:
     import pandas as pd

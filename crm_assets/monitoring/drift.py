@@ -37,13 +37,10 @@ from crm_assets.monitoring.reference import (
     why_no_book,
 )
 from crm_assets.monitoring.rows import as_flags, as_numbers, as_probabilities, require_columns, require_one
+from crm_assets.monitoring.status import COMPARED, NOT_COMPARED
 
 if TYPE_CHECKING:
     import pandas as pd
-
-COMPARED, NOT_COMPARED = "compared", "not compared"
-NO_SCORES = "no scores"
-"""Why a month is not compared before there is a champion."""
 
 
 @dataclass(frozen=True)

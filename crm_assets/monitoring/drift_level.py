@@ -13,9 +13,9 @@ HIGH_FACTOR = 2.0
 """How many times its threshold the prediction's PSI has to be for HIGH."""
 HIGH_BAD_SHARE = 0.5
 """Share of a column's values that has to be bad for HIGH."""
-CALIBRATION = "calibrated"
+_CALIBRATED_CHECK = "calibrated"
 TURNED_OUT: Mapping[str, str] = {
-    CALIBRATION: "last month's scores promised other wins than there were",
+    _CALIBRATED_CHECK: "last month's scores promised other wins than there were",
     "as_estimated": "last month's scores told deals apart otherwise than they promised",
     "as_backtested": "last month's scores told deals apart otherwise than in the backtest",
 }
@@ -109,7 +109,7 @@ def drift_level(found: Evidence, thresholds: DriftThresholds = CALIBRATED) -> tu
         (prediction >= thresholds.prediction_psi, scores),
         (found.quality < thresholds.quality, quality),
         *((True, f"share won of {name} {change:+.0%}") for name, change in found.win_changes),
-        (CALIBRATION in found.failed, TURNED_OUT[CALIBRATION]),
+        (_CALIBRATED_CHECK in found.failed, TURNED_OUT[_CALIBRATED_CHECK]),
     ]
     low = (*found.noticed, *(TURNED_OUT[name] for name in found.failed))
     held = [why for holds, why in medium if holds]

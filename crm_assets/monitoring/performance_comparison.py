@@ -15,11 +15,11 @@ from crm_assets.history.outcomes import LOST_OUTCOME, WON_OUTCOME
 from crm_assets.modelling.intervals import CONFIDENCE
 from crm_assets.monitoring.estimated_performance import FIGURES, LARGEST, TrackRecord, estimated_performance
 from crm_assets.monitoring.performance import OVERALL, SEGMENTS, SMALL_SEGMENT, realised_performance
+from crm_assets.monitoring.status import COMPARED, NOT_COMPARED
 
 if TYPE_CHECKING:
     import pandas as pd
 
-COMPARED, NOT_COMPARED = "compared", "not compared"
 FEWEST_ROWS = 30
 """Matured rows below which a month is not compared."""
 FEWEST_MONTHS = 3

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from crm_assets.calendar import Month
+from crm_assets.history.outcomes import WON_OUTCOME
 from crm_assets.modelling.cold_start import best_rung
 from crm_assets.modelling.promotion import GateLimits, champion_predictions, decide
 
 if TYPE_CHECKING:
-    from crm_assets.calendar import Month
+    import pandas as pd
+
     from crm_assets.modelling.backtest import RollingOrigin
     from crm_assets.modelling.candidate import ProbabilityModel
     from crm_assets.settings import Settings
@@ -31,6 +34,16 @@ class Held:
     model: ProbabilityModel
     since: Month
     is_model: bool
+
+
+def first_wins(rows: pd.DataFrame) -> Month:
+    """The first month with wins, of rows with `snapshot_month` and `outcome`."""
+    return Month.parse(rows.loc[rows["outcome"] == WON_OUTCOME, "snapshot_month"].min()).next
+
+
+def informed(month: Month, first_win: Month) -> bool:
+    """Whether there were wins at the position in the quarter of the month after, a quarter before it."""
+    return first_win <= month.next.shift(-3)
 
 
 def champion_of(month: Month, before: Held | None, origin: RollingOrigin, settings: Settings) -> Held | None:

@@ -31,7 +31,7 @@ from crm_assets.monitoring.reference_rows import (
 )
 from crm_assets.settings import Settings
 from crm_assets.sources import open_source
-from crm_assets_tests.benchmarks.champions import Held, champion_of
+from crm_assets_tests.benchmarks.champions import Held, champion_of, first_wins, informed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,7 +113,7 @@ class MonitoredCrm:
     def failed(self, month: Month, made: Rebuilt) -> dict[str, bool]:
         """Checks of performance that fail for last month's scores once `month` has these tables -> whether badly."""
         before, champion = month.previous, self._champions.get(month.previous)
-        if champion is None or not self._held[before].is_model or not self._informed(before):
+        if champion is None or not self._held[before].is_model or not informed(before, self._first_win):
             return {}
         book = self.made[before].features
         scores = book.select("opportunity_id", "snapshot_month", "regional_office", "product", "list_price").to_pandas()
@@ -128,15 +128,14 @@ class MonitoredCrm:
         )
         return failed_checks(pl.from_pandas(comparison.table).iter_rows(named=True))
 
-    def _informed(self, month: Month) -> bool:
-        """Whether there were wins at the position in the quarter of the month after, a quarter before it."""
-        rows = self._origin.history.rows
-        first_win = Month.parse(rows.loc[rows["outcome"] == "won", "snapshot_month"].min()).next
-        return first_win <= month.next.shift(-3)
+    @cached_property
+    def _first_win(self) -> Month:
+        return first_wins(self._origin.history.rows)
 
     def _record(self, month: Month) -> TrackRecord:
         """How far the backtest of the preferred candidate as of `month` was off."""
-        tested = [m for m in self._origin.test_months(month)[-_settings().backtest_months :] if self._informed(m)]
+        newest = self._origin.test_months(month)[-_settings().backtest_months :]
+        tested = [m for m in newest if informed(m, self._first_win)]
         return TrackRecord.learnt(self._origin.pooled(tested), SEED)
 
     def _known_as(self, held: Held, before: Champion | None) -> Champion:

@@ -17,6 +17,7 @@ from crm_assets.monitoring.estimated_performance import TrackRecord
 from crm_assets.monitoring.performance_comparison import CHECKED, compared_performance, figures_off
 from crm_assets.simulator import SimulationConfig
 from crm_assets.simulator.config import Drift
+from crm_assets_tests.benchmarks.champions import informed
 from crm_assets_tests.benchmarks.process import ROOT
 from crm_assets_tests.benchmarks.scored_history import ScoredHistory, scored_history
 
@@ -37,7 +38,7 @@ def checked(history: ScoredHistory) -> dict[str, dict[str, bool]]:
     found: dict[str, dict[str, bool]] = {}
     for text, rows in history.scores.groupby("snapshot_month", sort=True):
         month = Month.parse(str(text))
-        if not rows["model"].iloc[0] or rows["outcome"].isna().all() or not history.informed(month):
+        if not rows["model"].iloc[0] or rows["outcome"].isna().all() or not informed(month, history.first_win):
             continue
         record = TrackRecord.learnt(history.backtest_as_of(month), SEED)
         table = _compared(rows, month, record)

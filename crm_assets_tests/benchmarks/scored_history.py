@@ -12,7 +12,7 @@ from crm_assets.code_version import code_version
 from crm_assets.defs.training import TRAINING_CODE, training_over
 from crm_assets.settings import Settings
 from crm_assets.simulator import SimulationConfig
-from crm_assets_tests.benchmarks.champions import Held, champion_of
+from crm_assets_tests.benchmarks.champions import Held, champion_of, first_wins, informed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,11 +42,9 @@ class ScoredHistory:
         """The rows of `backtest_predictions` of a month, of those months that a model could know something of."""
         known = self.backtest[self.backtest["snapshot_month"] < str(month)]
         newest = sorted(known["snapshot_month"].unique())[-self.backtest_months :]
-        return known[known["snapshot_month"].isin([text for text in newest if self.informed(Month.parse(text))])]
-
-    def informed(self, month: Month) -> bool:
-        """Whether there were wins at the position in the quarter of the month after, a quarter before it."""
-        return self.first_win <= month.next.shift(-3)
+        return known[
+            known["snapshot_month"].isin([text for text in newest if informed(Month.parse(text), self.first_win)])
+        ]
 
 
 def scored_history(config: SimulationConfig, cache: Path | None = None) -> ScoredHistory:
@@ -64,8 +62,7 @@ def scored_history(config: SimulationConfig, cache: Path | None = None) -> Score
             cache.mkdir(parents=True, exist_ok=True)
             scores.to_parquet(cache / f"{stem}-scores.parquet")
             backtest.to_parquet(cache / f"{stem}-backtest.parquet")
-    won = scores.loc[scores["outcome"] == "won", "snapshot_month"].min()
-    return ScoredHistory(scores, backtest, Month.parse(won).next, settings.backtest_months)
+    return ScoredHistory(scores, backtest, first_wins(scores), settings.backtest_months)
 
 
 def _months(origin: RollingOrigin) -> list[Month]:

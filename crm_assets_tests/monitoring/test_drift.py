@@ -12,14 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crm_assets.calendar import Month
-from crm_assets.monitoring.drift import COMPARED as STATUS_COMPARED
-from crm_assets.monitoring.drift import NOT_COMPARED, DriftReport, MonthRows, compare
+from crm_assets.monitoring.drift import DriftReport, MonthRows, compare
 from crm_assets.monitoring.drift_columns import DRIFT
 from crm_assets.monitoring.drift_level import TURNED_OUT, DriftThresholds
 from crm_assets.monitoring.errors import MonitoringError
 from crm_assets.monitoring.performance_comparison import CHECKED
 from crm_assets.monitoring.reference import BOOK, BOOK_NUMBERS, CLOSINGS, INTAKE
 from crm_assets.monitoring.reference_rows import comparable
+from crm_assets.monitoring.status import COMPARED as STATUS_COMPARED
+from crm_assets.monitoring.status import NOT_COMPARED
 from crm_assets_tests.monitoring.books import COMPARED, MONTH, VERSION, month_rows, reference
 
 REFERENCE = reference()

@@ -14,13 +14,13 @@ from crm_assets.monitoring.errors import MonitoringError
 from crm_assets.monitoring.estimated_performance import FIGURES, TrackRecord, estimated_performance
 from crm_assets.monitoring.performance_comparison import (
     CHECKED,
-    COMPARED,
     COMPARISON,
-    NOT_COMPARED,
     Comparison,
     compared_performance,
+    failed_checks,
     figures_off,
 )
+from crm_assets.monitoring.status import COMPARED, NOT_COMPARED
 
 MONTH = Month(2017, 5)
 KNOWN = TrackRecord.of(MonthEffect.of(0.1))
@@ -158,6 +158,31 @@ def test_an_open_opportunity_is_not_won_and_counts() -> None:
     ended = outcomes(scores())
     assert (ended["outcome"] == "open").any()
     assert row_of(comparison.table, "wins")["rows"] == len(ended)
+
+
+def test_a_month_in_which_nothing_closed_is_not_compared() -> None:
+    rows = scores()
+    comparison = compared_performance(rows, outcomes(rows).assign(outcome="open"), month=MONTH, record=KNOWN, seed=7)
+    assert (comparison.status, len(comparison.table)) == (NOT_COMPARED, 0)
+    assert comparison.reason == "none of 900 opportunities closed in 2017-06: see whether its closings have landed"
+
+
+def figure_row(figure: str, realised: float, chance: float) -> dict[str, Any]:
+    interval = {"estimate_low": 0.02, "estimate_high": 0.1, "estimate_chance": chance, "inside_estimate": False}
+    return {"level": "overall", "figure": figure, "realised": realised, "rows": 900, **interval}
+
+
+@pytest.mark.parametrize(("realised", "failed"), [(0.2, {"calibrated": True}), (0.001, {})])
+def test_only_a_calibration_error_that_is_too_large_is_a_fault(realised: float, failed: dict[str, bool]) -> None:
+    backtest = {"inside_backtest": None}
+    assert failed_checks([figure_row("calibration_error", realised, 1e-6) | backtest]) == failed
+
+
+@pytest.mark.parametrize(
+    ("chance", "failed"), [(0.1, {}), (0.01, {"as_estimated": False}), (1e-4, {"as_estimated": True})]
+)
+def test_how_badly_a_check_failed_is_told(chance: float, failed: dict[str, bool]) -> None:
+    assert failed_checks([figure_row("brier", 0.3, chance) | {"inside_backtest": None}]) == failed
 
 
 def test_small_segments_are_told_as_such() -> None:
