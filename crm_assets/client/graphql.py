@@ -22,6 +22,10 @@ _AWAY = frozenset({502, 503, 504})
 """Status of a proxy whose server does not answer."""
 
 
+class _NotSentError(UnreachableError):
+    """No connection came about: whatever was to be sent was not."""
+
+
 class LostAnswerError(UnreachableError):
     """An order was sent, and nothing tells whether it was carried out."""
 
@@ -54,25 +58,30 @@ class Session:
 
         Raises UnreachableError when nothing did for `patience` seconds, and as `order` does.
         """
+        return self._repeated(document, variables, UnreachableError)
+
+    def order(self, document: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to a mutation, which is sent once: repeated, as a query is, only while no connection comes about.
+
+        Raises UnreachableError when it was not sent, LostAnswerError when nothing tells whether it was carried out,
+        NotDagsterError and ClientError when something else than an answer came.
+        """
+        return self._repeated(document, variables, _NotSentError)
+
+    def _repeated(
+        self, document: str, variables: Mapping[str, Any] | None, again: type[UnreachableError]
+    ) -> dict[str, Any]:
         deadline = time.monotonic() + self._patience
         wait = _FIRST_WAIT
         while True:
             try:
                 return self._post(document, variables)
-            except UnreachableError:
+            except again:
                 if time.monotonic() + wait > deadline:
                     raise
             # Clients that lost the same server must not all come back at the same moment.
             time.sleep(wait * random.uniform(0.5, 1))
             wait = min(wait * 2, _LONGEST_WAIT)
-
-    def order(self, document: str, variables: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer to a mutation, which is sent once.
-
-        Raises UnreachableError when it was not sent, LostAnswerError when nothing tells whether it was carried out,
-        NotDagsterError and ClientError when something else than an answer came.
-        """
-        return self._post(document, variables)
 
     def _post(self, document: str, variables: Mapping[str, Any] | None) -> dict[str, Any]:
         try:
@@ -80,7 +89,7 @@ class Session:
                 f"{self.url}/graphql", json={"query": document, "variables": dict(variables or {})}
             )
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            raise UnreachableError(
+            raise _NotSentError(
                 f"nothing answers at {self.url} ({_told(error)}): start Dagster (make dev), or correct the address"
             ) from None
         except httpx.TransportError as error:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import dagster as dg
+import httpx
 import pytest
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
 from pytest_httpserver import HTTPServer
@@ -245,6 +246,24 @@ def test_a_launch_whose_answer_was_lost_is_looked_for_and_not_repeated(script: S
     (sent,) = [sent["params"]["executionMetadata"]["tags"] for name, sent, _ in script.asked if name == "CrmLaunch"]
     looked = [sent["filter"] for name, sent, _ in script.asked if name == "CrmRuns"][-1]
     assert looked["tags"][0] in sent, "it is looked for by the tag it was launched with"
+
+
+def test_a_launch_that_no_connection_came_about_for_is_sent_again(
+    script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    post, refused = httpx.Client.post, []
+
+    def refuses_once(client: httpx.Client, url: str, *, json: dict[str, Any]) -> httpx.Response:
+        if "mutation CrmLaunch" in json["query"] and not refused:
+            refused.append(url)
+            raise httpx.ConnectError("refused")
+        return post(client, url, json=json)
+
+    with connected(script, patience=5) as platform:
+        monkeypatch.setattr(httpx.Client, "post", refuses_once)
+        assert platform.backfill(["scores"], "2017-01").run_ids == ("r1",)
+    assert refused
+    assert script.names().count("CrmLaunch") == 1
 
 
 def test_a_launch_that_cannot_be_found_again_is_told(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
