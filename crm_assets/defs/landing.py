@@ -37,7 +37,7 @@ from crm_assets.settings import Settings
 from crm_assets.sources.folder import FolderSource
 from crm_assets.storage import StorageError
 
-SECONDS_BETWEEN_TICKS = 10
+SECONDS_BETWEEN_TICKS = 5
 READING_SECONDS = 30
 """After this long a tick reads no further extract; Dagster gives it 60 seconds."""
 CONTENT_TAG = "crm_assets/landed_content"

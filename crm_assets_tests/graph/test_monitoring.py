@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import narwhals as nw
 import polars as pl
@@ -12,12 +14,14 @@ import pytest
 
 from crm_assets.calendar import Month
 from crm_assets.defs.assets import ASSETS
+from crm_assets.defs.checks import drift_verdict
 from crm_assets.defs.inputs import Inputs
 from crm_assets.defs.io_manager import store
 from crm_assets.defs.monthly import Made
 from crm_assets.defs.platform import Platform
 from crm_assets.errors import LakeError
 from crm_assets.monitor import monitor
+from crm_assets.monitoring.status import NO_SCORES
 from crm_assets.settings import Settings
 from crm_assets_tests.graph.conftest import SOURCE, Command, Finished, files_below
 from crm_assets_tests.graph.test_run import shown
@@ -105,6 +109,28 @@ def test_how_last_months_scores_turned_out_is_in_the_level(copied: Settings, fin
     assert "promised other wins" in platform.lake.document("drift_report", finished.last, "html").decode()
 
 
+@pytest.mark.parametrize(
+    ("written", "fault", "severe", "skipped"),
+    [
+        ({"level": "NONE", "why": "nothing"}, None, False, None),
+        ({"level": "LOW", "why": "one column"}, None, False, None),
+        ({"level": "MEDIUM", "why": "product"}, "drift of 2017-11 is MEDIUM, product: see /page", False, None),
+        ({"level": "HIGH", "why": "units"}, "drift of 2017-11 is HIGH, units: see /page", True, None),
+        ({"level": None, "reason": "no reference"}, "drift of 2017-11 is not known: no reference", False, None),
+        (None, "drift of 2017-11 is not known: there is no report", False, None),
+        ({"reason": NO_SCORES}, None, False, f"there is nothing to compare in 2017-11: {NO_SCORES}"),
+    ],
+)
+def test_the_check_of_drift_fails_from_medium_on(
+    written: dict[str, Any] | None, fault: str | None, severe: bool, skipped: str | None
+) -> None:
+    lake = SimpleNamespace(
+        manifest=lambda *_: None if written is None else SimpleNamespace(notes=written), location=lambda *_: "/page"
+    )
+    found = drift_verdict(cast("Platform", SimpleNamespace(lake=lake)), Month(2017, 11))
+    assert (found.fault, found.severe, found.skipped) == (fault, severe, skipped)
+
+
 def test_the_newest_month_shows_the_trend_and_json_stands_beside_the_page(finished: Finished) -> None:
     newest = shown(finished, "drift_report", finished.last)
     assert "drift_by_month" in newest
@@ -153,6 +179,8 @@ def test_the_demo_shows_a_drift_on_a_copy(drift: str, level: str, at: Command, f
     assert told["before"] in {"NONE", "LOW"}
     assert told["level"] == level
     assert f">{level}</span>" in Path(told["report"]).read_text()
+    assert f"drift of {finished.last} is {level}" in told["alert"]
+    assert str(finished.last) in told["alert"]
     assert files_below(finished.folder / "lake") == before
 
 
