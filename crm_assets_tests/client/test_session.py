@@ -251,7 +251,8 @@ def test_a_launch_whose_answer_was_lost_is_looked_for_and_not_repeated(script: S
 def test_a_launch_that_no_connection_came_about_for_is_sent_again(
     script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    post, refused = httpx.Client.post, []
+    post = httpx.Client.post
+    refused: list[str] = []
 
     def refuses_once(client: httpx.Client, url: str, *, json: dict[str, Any]) -> httpx.Response:
         if "mutation CrmLaunch" in json["query"] and not refused:

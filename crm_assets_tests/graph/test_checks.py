@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import dagster as dg
 import pytest
@@ -17,7 +17,7 @@ FIRST, MIDDLE, LAST = Month(2017, 1), Month(2017, 2), Month(2017, 3)
 PARTITIONS = dg.StaticPartitionsDefinition([str(month) for month in (FIRST, MIDDLE, LAST)])
 
 
-def evaluated(verdict: Callable[[Platform, Month], Verdict], *, blocking: bool) -> list[dg.AssetCheckEvaluation]:
+def evaluated(verdict: Callable[[Platform, Month], Verdict], *, blocking: bool) -> Sequence[dg.AssetCheckEvaluation]:
     """What is told of a run over all months."""
 
     @dg.asset(partitions_def=PARTITIONS)
@@ -33,8 +33,8 @@ def evaluated(verdict: Callable[[Platform, Month], Verdict], *, blocking: bool) 
     told = definitions.resolve_job_def("all_months").execute_in_process(
         tags={ASSET_PARTITION_RANGE_START_TAG: str(FIRST), ASSET_PARTITION_RANGE_END_TAG: str(LAST)},
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        raise_on_error=False,
     )
-    assert told.success
     return told.get_asset_check_evaluations()
 
 
