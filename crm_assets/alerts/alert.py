@@ -30,6 +30,7 @@ class Kind(StrEnum):
     FAILED_CHECK = "failed check"
     FAILED_RUN = "failed run"
     LATE = "late assets"
+    UNUSABLE = "unusable extract"
     PROMOTION = "promotion"
     REFUSAL = "refusal"
     TEST = "test"
@@ -37,7 +38,7 @@ class Kind(StrEnum):
     @property
     def lasts(self) -> bool:
         """Whether it goes on until it is found to be right again; the others happen once."""
-        return self in {Kind.FAILED_CHECK, Kind.FAILED_RUN, Kind.LATE}
+        return self in {Kind.FAILED_CHECK, Kind.FAILED_RUN, Kind.LATE, Kind.UNUSABLE}
 
 
 @dataclass(frozen=True)

@@ -119,6 +119,10 @@ class Pages:
         """The page of a month of an asset."""
         return f"{self._asset(asset)}?view=partitions&partition={quote(month)}"
 
+    def sensor(self, location: str, repository: str, name: str) -> str:
+        """A sensor's page."""
+        return f"{self._base}/locations/{quote(f'{repository}@{location}')}/sensors/{quote(name)}"
+
     @property
     def assets(self) -> str:
         """The page of all assets."""

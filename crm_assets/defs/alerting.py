@@ -13,9 +13,12 @@ from crm_assets.alerts.folding import Ledger, Policy, fold
 from crm_assets.alerts.lateness import DEADLINE_DAY, DEADLINE_HOUR, due_month, lateness
 from crm_assets.alerts.observing import CheckResult, Fault, FinishedRun, Pages, observations
 from crm_assets.alerts.sending import open_targets, send_all
+from crm_assets.alerts.unusable import unusable
 from crm_assets.calendar import Month, month_range
 from crm_assets.defs.assets import ASSETS
 from crm_assets.defs.checks import CHECKS
+from crm_assets.defs.landing import SENSOR as LANDING
+from crm_assets.defs.landing import known_extracts
 from crm_assets.defs.run_tags import PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG
 from crm_assets.errors import LakeError
 from crm_assets.lake import Lake
@@ -127,6 +130,7 @@ def _look(
     until = max([*ends.values(), state.runs_until or since])
     read = {run: end for run, end in {**state.read, **ends}.items() if end >= until - 2 * _OVERLAP}
     state = replace(state, runs_until=until, read=read)
+    seen += _landed(context, state.ledger, pages, now)
     month = due_month(now)
     if partitions.end is not None or str(month) == state.complete or not partitions.has_partition_key(str(month)):
         return state, seen
@@ -138,6 +142,12 @@ def _look(
         return state, seen
     late = lateness(month, missing, len(ASSETS), now, pages.assets)
     return replace(state, complete=state.complete if missing else str(month)), [*seen, late]
+
+
+def _landed(context: dg.SensorEvaluationContext, ledger: Ledger, pages: Pages, now: datetime) -> Iterable[Observation]:
+    faults, place = known_extracts(context)
+    page = pages.sensor(*place, LANDING) if place else pages.assets
+    return unusable(faults, {key: one.since for key, one in ledger.open.items()}, now, page)
 
 
 def missing_assets(settings: Settings, month: str) -> list[str]:

@@ -46,7 +46,7 @@ CONTENT_TAG = "crm_assets/landed_content"
 Stamps: TypeAlias = Mapping[tuple[str, str], str]
 """(asset, month) of each table in the lake -> what the listing tells of it."""
 
-_SENSOR = "landing"
+SENSOR = "landing"
 _RUNS = 100
 """Newest runs among which that of an unfinished month is looked for."""
 _FAILED = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
@@ -80,7 +80,7 @@ def landing_sensor(settings: Settings, partitions: dg.MonthlyPartitionsDefinitio
     runs = months_land(settings) and partitions.end is None
 
     @dg.sensor(
-        name=_SENSOR,
+        name=SENSOR,
         jobs=[MONTHLY, BACKFILL],
         minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
         default_status=dg.DefaultSensorStatus.RUNNING if runs else dg.DefaultSensorStatus.STOPPED,
@@ -138,6 +138,29 @@ def landing_sensor(settings: Settings, partitions: dg.MonthlyPartitionsDefinitio
         return _request(decision, held)
 
     return landing
+
+
+def known_extracts(context: dg.SensorEvaluationContext) -> tuple[dict[str, str], tuple[str, str] | None]:
+    """What the sensor of the same code location knew at its last tick.
+
+    Returns month, YYYY-MM -> why its extract cannot be used, empty where nothing is wrong, of all extracts it has
+    read; and code location and repository, None where the sensor has not looked or was stopped.
+    """
+    here = context.code_location_origin
+    for state in context.instance.all_instigator_state():
+        selector, data = state.repository_selector, state.instigator_data
+        if state.name != SENSOR or not state.is_running or not (cursor := getattr(data, "cursor", None)):
+            continue
+        if here is not None and here.location_name != selector.location_name:
+            continue
+        try:
+            seen = _CURSOR.validate_json(cursor).seen
+        except ValidationError:
+            continue
+        # Where the place itself was at fault, the sensor looks again and nobody has to mend a file.
+        told = {month: "" if one.again else one.fault for month, one in seen.items() if one.content or one.fault}
+        return told, (selector.location_name, selector.repository_name)
+    return {}, None
 
 
 class _Budget:
