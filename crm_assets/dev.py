@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
+import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from crm_assets.alerts.sending import open_targets
 from crm_assets.dagster_home import environment_of, kept_because, open_instance
-from crm_assets.errors import CrmAssetsError
+from crm_assets.errors import CrmAssetsError, SettingsError
 from crm_assets.settings import Settings, load_settings
 from crm_assets.sources import Evidence, open_source
 
@@ -20,6 +23,7 @@ def main() -> None:
         settings = load_settings()
         # A wrong URL shows now, and not when there is something to tell.
         open_targets(settings)
+        _free(sys.argv[1:])
         months = _months(settings)
         with open_instance(settings):
             pass
@@ -33,6 +37,29 @@ def main() -> None:
     dagster = shutil.which("dagster", path=Path(sys.executable).parent) or "dagster"
     arguments = [dagster, "dev", "--module-name", "crm_assets.definitions", *sys.argv[1:]]
     os.execvpe(dagster, arguments, {**os.environ, **months, **environment_of(settings)})
+
+
+def _free(arguments: Sequence[str]) -> None:
+    """See that the webserver's address is free: Dagster would tell only a minute later, its daemon running by then.
+
+    Raises SettingsError when it is not.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--port", "-p", "--dagit-port", default="3000")
+    parser.add_argument("--host", "-h", "--dagit-host", default="127.0.0.1")
+    asked, _ = parser.parse_known_args(arguments)
+    if not asked.port.isdigit():
+        return
+    with socket.socket() as probe:
+        # As the webserver does, so that one that has just ended is not in the way.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((asked.host, int(asked.port)))
+        except OSError as error:
+            raise SettingsError(
+                f"{asked.host}:{asked.port} cannot be opened ({error.strerror}): end what runs there, or choose "
+                "another port with `make dev PORT=3001`"
+            ) from None
 
 
 def _months(settings: Settings) -> dict[str, str]:

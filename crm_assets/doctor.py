@@ -149,7 +149,7 @@ def _source(settings: Settings) -> str:
     source = open_source(settings.source_url, exported_on=settings.exported_on)
     months = source.months()
     rows = source.tables(months[-1])
-    return f"{source.url}: {source.evidence}, {months[0]} to {months[-1]}, {len(rows)} tables read"
+    return f"{source.evidence}, {months[0]} to {months[-1]}; of {months[-1]}, all {len(rows)} tables could be read"
 
 
 def _lake(settings: Settings) -> str:

@@ -11,12 +11,13 @@ _KEY = "extract "
 
 
 def unusable(
-    faults: Mapping[str, str], open_since: Mapping[str, datetime], now: datetime, page: str
+    faults: Mapping[str, str | None], open_since: Mapping[str, datetime], now: datetime, page: str
 ) -> list[Observation]:
     """What is to be told of the extracts that have landed.
 
     Args:
-        faults: month, YYYY-MM, of each extract that was read -> why it cannot be used; empty where nothing is wrong.
+        faults: month, YYYY-MM, of each extract -> why it cannot be used; empty where nothing is wrong, None where it
+            was not read yet.
         open_since: key of each open alert -> when it was first seen.
         now: the time of looking.
         page: address of the landing sensor's page in Dagster.
@@ -26,6 +27,8 @@ def unusable(
     told += [Cleared(key, now) for key in sorted(gone)]
     for month, fault in sorted(faults.items()):
         key = f"{_KEY}{month}"
+        if fault is None:
+            continue
         if not fault:
             told.append(Cleared(key, now, month))
             continue

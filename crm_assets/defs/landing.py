@@ -140,13 +140,15 @@ def landing_sensor(settings: Settings, partitions: dg.MonthlyPartitionsDefinitio
     return landing
 
 
-def known_extracts(context: dg.SensorEvaluationContext) -> tuple[dict[str, str], tuple[str, str] | None]:
+def known_extracts(context: dg.SensorEvaluationContext) -> tuple[dict[str, str | None], tuple[str, str] | None]:
     """What the sensor of the same code location knew at its last tick.
 
-    Returns month, YYYY-MM -> why its extract cannot be used, empty where nothing is wrong, of all extracts it has
-    read; and code location and repository, None where the sensor has not looked or was stopped.
+    Returns month, YYYY-MM, of each extract -> why it cannot be used, empty where nothing is wrong, None where it was
+    not read yet; and code location and repository, None where the sensor has not looked or was stopped.
     """
     here = context.code_location_origin
+    if context.instance.schedule_storage is None:
+        return {}, None  # an instance in memory keeps no ticks
     for state in context.instance.all_instigator_state():
         selector, data = state.repository_selector, state.instigator_data
         if state.name != SENSOR or not state.is_running or not (cursor := getattr(data, "cursor", None)):
@@ -158,7 +160,9 @@ def known_extracts(context: dg.SensorEvaluationContext) -> tuple[dict[str, str],
         except ValidationError:
             continue
         # Where the place itself was at fault, the sensor looks again and nobody has to mend a file.
-        told = {month: "" if one.again else one.fault for month, one in seen.items() if one.content or one.fault}
+        told = {
+            month: one.fault if (one.content or one.fault) and not one.again else None for month, one in seen.items()
+        }
         return told, (selector.location_name, selector.repository_name)
     return {}, None
 

@@ -11,7 +11,7 @@ POLICY = Policy(("json",), Severity.INFO, timedelta(days=1))
 PAGE = "http://localhost:3000/locations/all@crm/sensors/landing"
 
 
-def seen(ledger: Ledger, faults: dict[str, str], now: datetime) -> list[Observation]:
+def seen(ledger: Ledger, faults: dict[str, str | None], now: datetime) -> list[Observation]:
     return unusable(faults, {key: one.since for key, one in ledger.open.items()}, now, PAGE)
 
 
@@ -26,6 +26,8 @@ def test_an_extract_that_cannot_be_used_is_told_once_and_so_is_its_end() -> None
     assert message.alert.how_bad.startswith("accounts.csv has no column account")
     assert (message.since, message.count) == (NOW, 1)
     later = NOW + timedelta(hours=1)
+    ledger = fold(ledger, seen(ledger, {"2026-09": "", "2026-10": None}, later), POLICY, later)
+    assert set(ledger.open) == {"extract 2026-10"}, "it has landed again and was not read yet"
     ledger = fold(ledger, seen(ledger, {"2026-09": "", "2026-10": ""}, later), POLICY, later)
     assert ledger.open == {}
     assert ledger.queues["json"][-1].recovered_at == later

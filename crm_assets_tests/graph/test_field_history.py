@@ -66,7 +66,7 @@ def test_the_command_line_tells_the_evidence(command: Command, history: Path) ->
     assert not (command.folder / "again" / "sales_pipeline.csv").exists()
     findings = json.loads(command("doctor", "--source", "crm", "--json", CRM_EXPORTED_ON="2017-04-30").stdout)
     (source,) = (finding for finding in findings["findings"] if finding["what"] == "source")
-    assert "field history, 2017-01 to 2017-04, 5 tables read" in source["text"]
+    assert "field history, 2017-01 to 2017-04; of 2017-04, all 5 tables could be read" in source["text"]
     told = command("run", "--source", "crm", "--json", CRM_EXPORTED_ON="2017-04-30")
     assert told.exit_code == 0, told.output
     assert json.loads(told.stdout)["quality"]["evidence"] == "field history"

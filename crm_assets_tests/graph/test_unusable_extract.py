@@ -15,7 +15,8 @@ from dagster._core.remote_origin import (
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, SensorInstigatorData
 from pydantic import SecretStr
 
-from crm_assets.settings import Settings
+from crm_assets.settings import load_settings
+from crm_assets_tests.graph.conftest import cleared
 from crm_assets_tests.graph.landing import Deployment, extracts, land
 from crm_assets_tests.integration.alert_sinks import Sinks
 from crm_assets_tests.integration.alert_sinks import sinks as sinks  # noqa: PLC0414 - a fixture
@@ -35,12 +36,10 @@ def kept(instance: dg.DagsterInstance, cursor: str | None, status: InstigatorSta
 @pytest.mark.parametrize("ended_by", ["mended", "stopped"])
 def test_an_extract_that_cannot_be_used_is_told_and_so_is_its_end(tmp_path: Path, sinks: Sinks, ended_by: str) -> None:
     exported, folder = extracts(tmp_path / "exported"), tmp_path / "landing"
-    settings = Settings(
-        source_url=str(folder),
-        lake_url=str(tmp_path / "lake"),
-        home=tmp_path / "home",
-        alert_urls=SecretStr(sinks.urls),
-    )
+    folder.mkdir()
+    with cleared():
+        settings = load_settings(source_url=str(folder), lake_url=str(tmp_path / "lake"), home=tmp_path / "home")
+    settings = settings.model_copy(update={"alert_urls": SecretStr(sinks.urls)})
     with dg.instance_for_test() as instance:
         landing = Deployment(settings, instance)
         alerts = Deployment(settings, instance, "alerts")
