@@ -137,6 +137,18 @@ def make_range(
         _execute(job, settings, of_run, keys, run_id)
 
 
+class _Lines:
+    """Tells of each asset when its first month is stored: a run makes all months of an asset before the next."""
+
+    def __init__(self) -> None:
+        self._begun: dict[str, None] = {}
+
+    def __call__(self, asset: str, month: Month) -> None:
+        if asset not in self._begun:
+            self._begun[asset] = None
+            _tell(f"{len(self._begun)} of {len(ASSETS)}: {asset}, from {month}")
+
+
 def _tell(line: str) -> None:
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
@@ -279,8 +291,12 @@ def _event_log_without_fsync(home: Path) -> Iterator[None]:
 
 @contextmanager
 def _progress(platform: Platform, months: int, *, show: bool) -> Iterator[None]:
-    """A bar of all assets times all months on standard error while the block runs."""
+    """A bar of all assets times all months on standard error while the block runs; in a log, a line per asset."""
     if not show:
+        yield
+        return
+    if not sys.stderr.isatty():
+        platform.listen(_Lines())
         yield
         return
     from rich.console import Console

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from crm_assets.calendar import Month
+from crm_assets.defs.assets import ASSETS
 from crm_assets.simulator import SimulationConfig, simulate
 from crm_assets.simulator.writing import write_extracts
 from crm_assets_tests.graph.conftest import Command, files_below
@@ -82,7 +83,11 @@ def test_nothing_is_stored_of_a_faulty_source(command: Command, extracts: Path, 
 
 
 def test_lake_stays_as_it_was(command: Command, extracts: Path) -> None:
-    assert command("run", "--source", "crm", "--months", "2017-01:2017-02").exit_code == 0
+    made = command("run", "--source", "crm", "--months", "2017-01:2017-02")
+    assert made.exit_code == 0
+    lines = [line for line in made.stderr.splitlines() if line.endswith(", from 2017-01")]
+    assert lines[0] == f"1 of {len(ASSETS)}: raw/accounts, from 2017-01", "a log has a line per asset, and no bar"
+    assert len(lines) == len(ASSETS)
     before = files_below(command.folder / "lake")
     edit("2017-02/products.csv", "series", "family")(extracts)
     assert command("run", "--source", "crm", "--months", "2017-01:2017-03").exit_code == 3
