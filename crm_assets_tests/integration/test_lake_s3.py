@@ -330,6 +330,7 @@ def test_a_connection_that_breaks_while_reading_leaves_no_half_copy(
 ) -> None:
     content = os.urandom(4 << 20)
     open_storage(s3_url).write_bytes("big", content)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
     with Relay(s3_server, download_limit=1 << 20) as relay:
         monkeypatch.setenv("AWS_ENDPOINT_URL", relay.endpoint)
         place = open_storage(s3_url)
