@@ -53,7 +53,9 @@ PATIENCE_SECONDS = 300
 _RUNS = "{ runsOrError { ... on Runs { results { runId status jobName tags { key value } } } } }"
 _SENSOR = """
 query Sensor($sensor: SensorSelector!) {
-  sensorOrError(sensorSelector: $sensor) { ... on Sensor { sensorState { status ticks(limit: 20) { status runIds } } } }
+  sensorOrError(sensorSelector: $sensor) {
+    ... on Sensor { sensorState { status ticks(limit: 1000) { status runIds } } }
+  }
 }"""
 _LANDING = {
     "sensorName": "landing",
