@@ -6,6 +6,7 @@ import importlib.util
 import os
 import re
 import shutil
+import socket
 import stat
 import subprocess
 import sys
@@ -35,11 +36,12 @@ def test_a_server_works_when_it_answers_well(status: int, works: bool, httpserve
     assert _script("healthy")._answers(httpserver.port, "/health") is works
 
 
-def test_a_check_ends_with_an_error_where_nobody_answers(httpserver: HTTPServer) -> None:
-    port = httpserver.port
-    httpserver.stop()
-    with pytest.raises(ConnectionError):
-        _script("healthy")._answers(port, "/health")
+def test_a_check_ends_with_an_error_where_nobody_answers() -> None:
+    # Bound, so that nobody else gets the port, and not listening.
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        with pytest.raises(ConnectionError):
+            _script("healthy")._answers(taken.getsockname()[1], "/health")
 
 
 @pytest.mark.parametrize(("age", "works"), [(3.0, True), (119.0, True), (121.0, False), (None, False)])
