@@ -50,15 +50,16 @@ def _free(arguments: Sequence[str]) -> None:
     asked, _ = parser.parse_known_args(arguments)
     if not asked.port.isdigit():
         return
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in asked.host else socket.AF_INET) as probe:
         # As the webserver does, so that one that has just ended is not in the way.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((asked.host, int(asked.port)))
-        except OSError as error:
+        except (OSError, OverflowError) as error:
+            # Without a system's error where the number is no port at all.
             raise SettingsError(
-                f"{asked.host}:{asked.port} cannot be opened ({error.strerror}): end what runs there, or choose "
-                "another port with `make dev PORT=3001`"
+                f"{asked.host}:{asked.port} cannot be opened ({getattr(error, 'strerror', error)}): end what runs there, "
+                "or choose another port with `make dev PORT=3001`"
             ) from None
 
 

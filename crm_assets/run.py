@@ -141,11 +141,11 @@ class _Lines:
     """Tells of each asset when its first month is stored: a run makes all months of an asset before the next."""
 
     def __init__(self) -> None:
-        self._begun: dict[str, None] = {}
+        self._begun: set[str] = set()
 
     def __call__(self, asset: str, month: Month) -> None:
         if asset not in self._begun:
-            self._begun[asset] = None
+            self._begun.add(asset)
             _tell(f"{len(self._begun)} of {len(ASSETS)}: {asset}, from {month}")
 
 

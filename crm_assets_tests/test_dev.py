@@ -30,3 +30,12 @@ def test_a_port_that_is_taken_is_told_before_anything_starts(
     assert not started
     dev.main()
     assert started, "the port is free again"
+
+
+def test_a_number_that_is_no_port_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("os.execvpe", lambda *_: pytest.fail("Dagster was started"))
+    monkeypatch.setattr(sys, "argv", ["dev", "--port", "70000"])
+    with pytest.raises(SystemExit) as ended:
+        dev.main()
+    assert ended.value.code == SettingsError.exit_code
+    assert "127.0.0.1:70000 cannot be opened (bind(): port must be 0-65535.)" in capsys.readouterr().err
