@@ -56,10 +56,11 @@ def _free(arguments: Sequence[str]) -> None:
         try:
             probe.bind((asked.host, int(asked.port)))
         except (OSError, OverflowError) as error:
-            # Without a system's error where the number is no port at all.
+            # A number that is no port at all gives no system's error.
+            why = getattr(error, "strerror", error)
             raise SettingsError(
-                f"{asked.host}:{asked.port} cannot be opened ({getattr(error, 'strerror', error)}): end what runs there, "
-                "or choose another port with `make dev PORT=3001`"
+                f"{asked.host}:{asked.port} cannot be opened ({why}): end what runs there, or choose another port with "
+                "`make dev PORT=3001`"
             ) from None
 
 
