@@ -17,27 +17,32 @@ from crm_assets.history.snapshots import SNAPSHOTS, book
 
 GROUPS = {"agent": "sales_agent", "manager": "manager", "region": "regional_office", "product": "product"}
 """Prefix of the count columns -> the column they are counted by."""
+ALL = "all"
+"""Prefix of the counts of all deals."""
+CLOSED = ("won", "lost", "won_recent", "lost_recent", "days_to_close")
+"""Counts of closed deals, by their names behind the prefix."""
 RECENT_DAYS = 90
 OLD_DAYS = (100, 138)
 """Ages past which an open opportunity is counted as old, in days."""
+ENGAGED = ("open", *(f"{kind}_{days}" for days in OLD_DAYS for kind in ("engaged", "open")))
+"""Counts of engaged opportunities, by their names behind the prefix."""
 
 
 def _whole(expression: nw.Expr) -> nw.Expr:
     return expression.cast(nw.Int64())
 
 
-def _closed(closings: nw.LazyFrame[Any], by: str | None, prefix: str, month: Month) -> nw.LazyFrame[Any]:
+def closed_counts(closings: nw.LazyFrame[Any], by: str | None, prefix: str, month: Month) -> nw.LazyFrame[Any]:
     """Deals won and lost by the month-end and in its last 90 days, and days to close, per value of `by`."""
     recent = _whole(nw.col("close_date") > nw.lit(month.end - timedelta(days=RECENT_DAYS)))
     counted = closings.with_columns(
         (nw.col("won") * recent).alias("won_recent"), (nw.col("lost") * recent).alias("lost_recent")
     )
-    names = ("won", "lost", "won_recent", "lost_recent", "days_to_close")
-    sums = [_whole(nw.col(name).sum()).alias(f"{prefix}_{name}") for name in names]
+    sums = [_whole(nw.col(name).sum()).alias(f"{prefix}_{name}") for name in CLOSED]
     return counted.select(*sums) if by is None else counted.group_by(by).agg(*sums)
 
 
-def _engaged(snapshots: nw.LazyFrame[Any], by: str | None, prefix: str) -> nw.LazyFrame[Any]:
+def engaged_counts(snapshots: nw.LazyFrame[Any], by: str | None, prefix: str) -> nw.LazyFrame[Any]:
     """Opportunities ever engaged past each old age, those of them still open, and the book, per value of `by`."""
     in_book = _whole(nw.col("in_book"))
     counted = snapshots.filter(~nw.col("age_days").is_null()).with_columns(
@@ -45,8 +50,7 @@ def _engaged(snapshots: nw.LazyFrame[Any], by: str | None, prefix: str) -> nw.La
         *(_whole(nw.col("age_days") >= days).alias(f"engaged_{days}") for days in OLD_DAYS),
         *((_whole(nw.col("age_days") >= days) * in_book).alias(f"open_{days}") for days in OLD_DAYS),
     )
-    names = ("open", *(f"{kind}_{days}" for days in OLD_DAYS for kind in ("engaged", "open")))
-    sums = [_whole(nw.col(name).sum()).alias(f"{prefix}_{name}") for name in names]
+    sums = [_whole(nw.col(name).sum()).alias(f"{prefix}_{name}") for name in ENGAGED]
     return counted.select(*sums) if by is None else counted.group_by(by).agg(*sums)
 
 
@@ -56,7 +60,7 @@ def week_of(frame: nw.LazyFrame[Any], column: str) -> nw.Expr:
     return _whole((days / 7).floor())
 
 
-def _cohorts(snapshots: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+def cohort_counts(snapshots: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     """Per region and engage week: opportunities engaged from the week before to the week after; those still open."""
     engaged = snapshots.filter(~nw.col("engage_date").is_null())
     weekly = (
@@ -86,15 +90,30 @@ def counted_book(snapshots: nw.LazyFrame[Any], closings: nw.LazyFrame[Any], mont
     """
     # No expression can read what a feature is not allowed to, whatever it declares.
     rows = book(snapshots).drop(*(column.name for column in SNAPSHOTS.columns if column.known in UNKNOWN_WHILE_OPEN))
-    rows = rows.with_columns(week_of(rows, "engage_date").alias("week"))
-    counted = rows
-    for prefix, by in GROUPS.items():
-        counted = counted.join(_closed(closings, by, prefix, month), on=by, how="left")
-        counted = counted.join(_engaged(snapshots, by, prefix), on=by, how="left")
-    last_close = closings.group_by("sales_agent").agg(nw.col("close_date").max().alias("agent_last_close"))
-    return (
-        counted.join(_closed(closings, None, "all", month), how="cross")
-        .join(_engaged(snapshots, None, "all"), how="cross")
-        .join(_cohorts(snapshots), on=["regional_office", "week"], how="left")
-        .join(last_close, on="sales_agent", how="left")
+    counted = rows.with_columns(week_of(rows, "engage_date").alias("week"))
+    for prefix, by in (*GROUPS.items(), (ALL, None)):
+        counted = with_counts(counted, snapshots, closings, month, prefix=prefix, by=by)
+    return counted.join(cohort_counts(snapshots), on=["regional_office", "week"], how="left").join(
+        last_closes(closings), on="sales_agent", how="left"
     )
+
+
+def with_counts(
+    rows: nw.LazyFrame[Any],
+    snapshots: nw.LazyFrame[Any],
+    closings: nw.LazyFrame[Any],
+    month: Month,
+    *,
+    prefix: str,
+    by: str | None,
+) -> nw.LazyFrame[Any]:
+    """`rows` with the counts of their value of `by`, empty where it has none; of all deals when `by` is None."""
+    counts = closed_counts(closings, by, prefix, month), engaged_counts(snapshots, by, prefix)
+    for counted in counts:
+        rows = rows.join(counted, how="cross") if by is None else rows.join(counted, on=by, how="left")
+    return rows
+
+
+def last_closes(closings: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+    """Per sales_agent the agent_last_close, the day of the last deal closed."""
+    return closings.group_by("sales_agent").agg(nw.col("close_date").max().alias("agent_last_close"))

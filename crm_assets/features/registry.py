@@ -274,16 +274,25 @@ def features(snapshots: nw.LazyFrame[Any], closings: nw.LazyFrame[Any], month: M
         closings: rows of `DAILY_CLOSINGS` of that month.
         month: the snapshot month; its next month is the one predicted.
     """
-    counted = counted_book(snapshots, closings, month).with_columns(
-        nw.lit(month.next.quarter_position).cast(nw.Int64()).alias("next_quarter_position"),
-        nw.lit(month.next.days).cast(nw.Int64()).alias("next_month_days"),
-    )
-    counted = counted.with_columns(
-        days_between(counted, nw.col("as_of"), nw.col("agent_last_close")).alias("agent_days_since_close")
-    )
+    counted = since_last_close(with_next_month(counted_book(snapshots, closings, month), month))
     return counted.select(
         "opportunity_id",
         "snapshot_month",
         "as_of",
         *(feature.expression.alias(feature.name) for feature in FEATURES),
     ).sort("opportunity_id")
+
+
+def with_next_month(rows: nw.LazyFrame[Any], month: Month) -> nw.LazyFrame[Any]:
+    """`rows` with next_quarter_position and next_month_days, which tell of the month after `month`."""
+    return rows.with_columns(
+        nw.lit(month.next.quarter_position).cast(nw.Int64()).alias("next_quarter_position"),
+        nw.lit(month.next.days).cast(nw.Int64()).alias("next_month_days"),
+    )
+
+
+def since_last_close(rows: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+    """`rows` with agent_days_since_close, the days from agent_last_close to as_of."""
+    return rows.with_columns(
+        days_between(rows, nw.col("as_of"), nw.col("agent_last_close")).alias("agent_days_since_close")
+    )

@@ -15,7 +15,10 @@ import narwhals as nw
 
 from crm_assets.contracts import ACCOUNTS, SALES_PIPELINE, Table
 
-_VALID, _SPELLED, _FILLED = 0.6, 0.2, 0.2
+VALID, SPELLED, FILLED = 0.6, 0.2, 0.2
+"""Weights of the score's shares."""
+LOWEST_QUALITY = 0.7
+"""Score below which people are warned."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,11 @@ class PipelineQuality:
             return 1.0
         # A row may hold more than one wrong spelling; no row counts below zero.
         parts = [
-            (_VALID, 1 - self.quarantined / self.rows),
-            (_SPELLED, max(0.0, 1 - sum(self.misspelled.values()) / self.rows)),
+            (VALID, 1 - self.quarantined / self.rows),
+            (SPELLED, max(0.0, 1 - sum(self.misspelled.values()) / self.rows)),
         ]
         if self.without_account is not None:
-            parts.append((_FILLED, 1 - self.without_account / self.rows))
+            parts.append((FILLED, 1 - self.without_account / self.rows))
         return sum(weight * share for weight, share in parts) / sum(weight for weight, _ in parts)
 
     def as_notes(self) -> dict[str, Any]:

@@ -128,6 +128,16 @@ def mend(column: Column) -> nw.Expr:
     return value.alias(column.name)
 
 
+def named_agents(sales_teams: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+    """Per sales_agent the manager and regional_office, from the raw table, as snapshots have them."""
+    return sales_teams.select(*(mend(column) for column in SALES_TEAMS.columns))
+
+
+def priced_products(products: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+    """Per product the series and list_price, from the raw table, as snapshots have them."""
+    return products.select(*(mend(column) for column in PRODUCTS.columns)).rename({"sales_price": "list_price"})
+
+
 def _dated(frame: nw.LazyFrame[Any], month: Month) -> nw.LazyFrame[Any]:
     return frame.with_columns(nw.lit(month.end).alias("as_of"), nw.lit(str(month)).alias("snapshot_month"))
 
@@ -139,8 +149,6 @@ def _examined(
     copies = (
         pipeline.group_by("opportunity_id").agg(nw.len().cast(nw.Int64()).alias("copies")).filter(nw.col("copies") > 1)
     )
-    teams = sales_teams.select(*(mend(column) for column in SALES_TEAMS.columns))
-    prices = products.select(*(mend(column) for column in PRODUCTS.columns)).rename({"sales_price": "list_price"})
     # Parts that are never null: engines differ in how they concatenate nulls.
     reasons = nw.concat_str(
         *(nw.when(rule.broken).then(nw.lit(f"; {rule.reason}")).otherwise(nw.lit("")) for rule in RULES)
@@ -148,8 +156,8 @@ def _examined(
     return (
         _dated(pipeline.select(*(mend(column) for column in SALES_PIPELINE.columns)), month)
         .join(copies, on="opportunity_id", how="left")
-        .join(teams, on="sales_agent", how="left")
-        .join(prices, on="product", how="left")
+        .join(named_agents(sales_teams), on="sales_agent", how="left")
+        .join(priced_products(products), on="product", how="left")
         .with_columns(reasons.alias("reasons"))
     )
 

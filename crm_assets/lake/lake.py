@@ -26,8 +26,10 @@ from crm_assets.calendar import Month
 from crm_assets.contracts import Table
 from crm_assets.errors import EngineError, LakeError
 from crm_assets.lake.enforcement import checked_rows, fitted_to
+from crm_assets.lake.log import Log
 from crm_assets.lake.manifest import Manifest, Provenance, Scalar
 from crm_assets.lake.overlay import Overlay
+from crm_assets.lake.records import Records
 from crm_assets.locks import Lock
 from crm_assets.process import process_folder
 from crm_assets.storage import MissingError, Storage, open_storage, sha256_of
@@ -93,6 +95,14 @@ class Lake:
     def beside(self, folder: Path) -> Lake:
         """A lake that reads this one and writes to `folder`: what is written there takes the place of what is here."""
         return Lake(Overlay(self._storage, open_storage(str(folder), create=True)))
+
+    def records(self, folder: str) -> Records:
+        """Files of one's own below a folder of the lake; its name must be that of no asset."""
+        return Records(self._storage, folder)
+
+    def log(self, table: Table) -> Log:
+        """A table that grows by files, without manifests; its name must be that of no asset."""
+        return Log(self._storage, table)
 
     def as_found(self) -> Lake:
         """This lake with every file given as it lies there, even where it is not the one its manifest describes.

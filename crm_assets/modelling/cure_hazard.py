@@ -89,6 +89,21 @@ class Fates:
         return self.closes * self.win_share
 
 
+def fates_of(lived: Floats, ahead: Floats, *, speed: Any, abandoned: Any, win: Any) -> Fates:
+    """What becomes of open deals; every argument is of shape (n,), or one number for all.
+
+    Args:
+        lived: log survival of an average agent's deal up to now.
+        ahead: the same in the days that are looked ahead.
+        speed: factor of the agent's hazard.
+        abandoned: log-odds that the deal is abandoned.
+        win: log-odds that a closing is a win.
+    """
+    prior = np.clip(_logistic(abandoned), *_RATE)
+    gone = prior / (prior + (1 - prior) * np.exp(speed * lived))
+    return Fates(gone, (1 - gone) * -np.expm1(speed * ahead), _logistic(win))
+
+
 @dataclass(frozen=True)
 class CureHazard:
     """A fitted cure-hazard model. What it has not seen, an agent or a cohort, counts as average.
@@ -142,22 +157,21 @@ class CureHazard:
             + _values(self.abandoned_by_agent, names.agents)[agent]
             + _values(self.abandoned_by_cohort, names.cohorts)[cohort]
         )
-        lived, ahead = self._log_survival(engaged, as_of, days)
-        prior = np.clip(_logistic(log_odds), *_RATE)
-        survived = np.exp(speed * lived)
-        abandoned = prior / (prior + (1 - prior) * survived)
         win = (
-            self.win_level[_position(np.array([as_of + 1]))[0]]
+            self.win_level_after(as_of)
             + _values(self.win_by_agent, names.agents)[agent]
             + _values(self.win_by_product, names.products)[product]
         )
-        return Fates(abandoned, (1 - abandoned) * -np.expm1(speed * ahead), _logistic(win))
+        lived, ahead = self.log_survival_of(engaged, as_of, days)
+        return fates_of(lived, ahead, speed=speed, abandoned=log_odds, win=win)
 
-    def _log_survival(self, engaged: Days, as_of: int, days: int) -> tuple[Floats, Floats]:
+    def win_level_after(self, as_of: int) -> float:
+        """Log-odds that a closing in the month after a month-end is a win, for an average agent and product."""
+        return float(self.win_level[_position(np.array([as_of + 1]))[0]])
+
+    def log_survival_of(self, engaged: Days, as_of: int, days: int) -> tuple[Floats, Floats]:
         """Log survival of a deal of an average agent up to `as_of`, and in the `days` after it, (n,) each."""
-        # Any age from the last edge on is the same, and days before the start are not at risk.
-        oldest = min(self.start - 1, as_of) - int(self.edges.max(initial=0))
-        unique, inverse = np.unique(np.maximum(engaged, oldest), return_inverse=True)
+        unique, inverse = np.unique(np.maximum(engaged, self.oldest(as_of)), return_inverse=True)
         if not len(unique):
             return np.empty(0), np.empty(0)
         calendar = self._calendar(int(min(unique[0], as_of)), as_of + days)
@@ -167,6 +181,11 @@ class CureHazard:
         lived = calendar.days_at_risk(unique, begun, now, self.edges) @ flat
         ahead = calendar.days_at_risk(unique, now, now + days, self.edges) @ flat
         return lived[inverse], ahead[inverse]
+
+    def oldest(self, as_of: int) -> int:
+        """The day such that any deal engaged before it is, at `as_of`, like one of that day."""
+        # Any age from the last edge on is the same, and days before the start are not at risk.
+        return min(self.start - 1, as_of) - int(self.edges.max(initial=0))
 
     def _calendar(self, first: int, last: int) -> Calendar:
         for (begins, ends), calendar in self._calendars.items():

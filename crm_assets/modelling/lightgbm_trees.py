@@ -75,7 +75,11 @@ class FittedTrees:
         seen = feature_frame(frame, self.features, self.categorical)
         if seen.empty:
             return np.empty(0)
-        output = self._booster.predict(_matrix(seen, self.levels), num_threads=1)
+        return self.predict_matrix(_matrix(seen, self.levels))
+
+    def predict_matrix(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The same of (n, features) numbers: categories as their place among `levels`, NaN where empty."""
+        output = self._booster.predict(matrix, num_threads=1)
         # The trees hold shares as they round; one of 0 or 1 may come out beyond it by a hair.
         return np.clip(self.offset + np.asarray(output, dtype=np.float64), 0.0, 1.0)
 

@@ -136,6 +136,25 @@ def reasons(model: WinModel, rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def main_parts(parts: NDArray[np.float64]) -> tuple[list[Subject | None], NDArray[np.float64]]:
+    """What sets each row apart most.
+
+    Args:
+        parts: due to each subject, in the order of Subject, (n, 5).
+
+    Returns:
+        The subject of the largest part and that part, (n,); None and NaN where even that is below LEAST.
+    """
+    at = np.abs(parts).argmax(axis=1)
+    largest = parts[np.arange(len(parts)), at]
+    told = np.abs(largest) >= LEAST
+    subjects = tuple(Subject)
+    return (
+        [subjects[one] if is_told else None for one, is_told in zip(at, told, strict=True)],
+        np.where(told, largest, np.nan),
+    )
+
+
 def coalition_worth(model: WinModel, rows: pd.DataFrame, typical: Typical) -> NDArray[np.float64]:
     """What each coalition of subjects is worth for each row, (32, n); subject i is in coalition c when its bit is set.
 

@@ -25,6 +25,8 @@ from crm_assets.modelling.typical import Typical
 if TYPE_CHECKING:
     import pandas as pd
 
+    from crm_assets.modelling.cure_hazard import Fates
+
 FORMAT = "crm_assets win model 1"
 FATES = ("probability_lost", "probability_abandoned", "expected_close_month")
 """What a model gives besides the probability of a win."""
@@ -126,12 +128,7 @@ class WinModel:
                 {"probability_lost": empty, "probability_abandoned": empty, "expected_close_month": none}
             )
         fates, won = self.hazard.fates(frame), self.predict(frame)
-        lost = np.minimum(won * (1 - fates.win_share) / fates.win_share, 1 - won)
-        # Capped because rounding may carry a share of all that does not close above 1.
-        abandoned = (1 - won - lost) * np.minimum(fates.abandoned / np.maximum(1 - fates.closes, _LEAST), 1)
-        closes = abandoned < _EVEN
-        # As the probabilities beside it say: the next month where half close in it, else a later one.
-        soon = closes & (won + lost >= _EVEN * (1 - abandoned))
+        lost, abandoned, closes, soon = fates_beside(won, fates)
         later = np.flatnonzero(closes & ~soon)
         months = np.full(len(frame), None, dtype=object)
         months[soon] = _months_after(frame["as_of"])[soon]
@@ -198,6 +195,27 @@ class WinModel:
             )
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise CrmAssetsError(f"{path} is a damaged win model ({error!r}): train and save it anew") from error
+
+
+def fates_beside(
+    won: NDArray[np.float64], fates: Fates
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
+    """What goes with probabilities of a win, (n,) each.
+
+    Args:
+        won: probability of a win by the end of the next month.
+        fates: of the cure-hazard model, by then.
+
+    Returns:
+        (probability of a loss by then, probability of being abandoned, whether it rather closes some day, whether half
+        of such deals that ever close do by then).
+    """
+    lost = np.minimum(won * (1 - fates.win_share) / fates.win_share, 1 - won)
+    # Capped because rounding may carry a share of all that does not close above 1.
+    abandoned = (1 - won - lost) * np.minimum(fates.abandoned / np.maximum(1 - fates.closes, _LEAST), 1)
+    closes = abandoned < _EVEN
+    # As the probabilities beside it say: the next month where half close in it, else a later one.
+    return lost, abandoned, closes, closes & (won + lost >= _EVEN * (1 - abandoned))
 
 
 def _months_after(as_of: pd.Series[Any]) -> NDArray[np.object_]:

@@ -28,6 +28,7 @@ from crm_assets.modelling.reasons import (
     WORDED,
     Subject,
     coalition_worth,
+    main_parts,
     phrase,
     reasons,
 )
@@ -314,3 +315,11 @@ def test_every_column_a_model_may_read_has_a_subject() -> None:
     assert SUBJECTS["agent_share_open_138"] is Subject.AGENT
     assert SUBJECTS["engage_fortnight"] is Subject.COHORT
     assert SUBJECTS["series"] is Subject.PRODUCT
+
+
+def test_the_main_part_is_the_largest_that_can_be_seen() -> None:
+    parts = np.array([[0.1, -0.2, 0.0, 0.0, 0.0], [0.0, 0.0, LEAST / 2, 0.0, 0.0], [0.1, -0.1, 0.0, 0.0, 0.0]])
+    subjects, largest = main_parts(parts)
+    assert subjects == [Subject.MONTH, None, Subject.AGE]
+    np.testing.assert_array_equal(largest, [-0.2, np.nan, 0.1])
+    assert main_parts(parts[:0])[0] == []
