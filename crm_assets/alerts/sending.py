@@ -109,6 +109,7 @@ def send_all(
     targets: Sequence[Target],
     failed: Callable[[str, Message, str], None],
     *,
+    taken_by: Callable[[str, Message], None] = lambda target, message: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> tuple[Ledger, int]:
     """Try every waiting message once, the targets in turn, so that none that hangs keeps the others waiting.
@@ -117,6 +118,7 @@ def send_all(
         ledger: with the queues.
         targets: whom to send to.
         failed: told of each message that was not taken: the target's name, the message and the reason.
+        taken_by: told of each message that was taken: the target's name and the message.
         clock: seconds, by which the time in a tick is limited.
 
     Returns the ledger without what was taken, and how many messages were.
@@ -133,6 +135,7 @@ def send_all(
             reason = target.send(message)
             if reason is None:
                 ledger, taken = sent(ledger, target.name, message), taken + 1
+                taken_by(target.name, message)
             else:
                 failed(target.name, message, reason)
     return ledger, taken

@@ -23,6 +23,7 @@ from crm_assets.storage import open_storage
 from crm_assets_tests.graph.conftest import cleared
 from crm_assets_tests.integration.mlflow_server import MlflowServer
 from crm_assets_tests.integration.s3_server import S3Server
+from crm_assets_tests.made_once import made_once
 from crm_assets_tests.survival.commands import Commands, commands, contents
 
 SOURCE = "simulator:?opportunities=600&seed=11&months=2017-01:2017-06"
@@ -96,20 +97,21 @@ class Place(ABC):
                 json.loads(storage.read_bytes(path))
 
 
-def _base(run: Commands, root: Path) -> Path:
+def _base(run: Commands, folders: pytest.TempPathFactory) -> Path:
     """A folder with the lake of all months but the last."""
-    base = root / "base"
-    base.mkdir()
-    assert run(*RUN, "--months", "2017-01:2017-05", folder=base) == 0, run.told()
-    return base
+
+    def make(folder: Path) -> None:
+        assert run(*RUN, "--months", "2017-01:2017-05", folder=folder) == 0, run.told()
+
+    return made_once(folders, "but_the_last_month", make)
 
 
 class InFolder(Place):
     """A lake in a folder with MLflow in a SQLite file."""
 
-    def __init__(self, run: Commands, root: Path) -> None:
+    def __init__(self, run: Commands, root: Path, base: Path) -> None:
         super().__init__(run, root)
-        self._base = _base(run, root)
+        self._base = base
 
     def renew(self) -> None:
         # A new name each time, for MLflow keeps connections to the files that it has opened.
@@ -127,9 +129,11 @@ class InFolder(Place):
 class OnServers(Place):
     """A lake in S3 with an MLflow server."""
 
-    def __init__(self, run: Commands, root: Path, server: S3Server, bucket: str, mlflow: MlflowServer) -> None:
+    def __init__(
+        self, run: Commands, root: Path, *, base: Path, server: S3Server, bucket: str, mlflow: MlflowServer
+    ) -> None:
         super().__init__(run, root)
-        self._base = _base(run, root)
+        self._base = base
         self.server, self._bucket, self.mlflow = server, bucket, mlflow
         self.folder = root / "place"
 
@@ -167,7 +171,7 @@ class OnServers(Place):
 def in_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InFolder]:
     root = tmp_path_factory.mktemp("kills")
     with commands(root) as run:
-        yield InFolder(run, root)
+        yield InFolder(run, root, _base(run, tmp_path_factory))
 
 
 @pytest.fixture
@@ -180,6 +184,7 @@ def on_servers(
     try:
         mlflow.start()
         with commands(root) as run:
-            yield OnServers(run, root, s3_environment, s3_bucket, mlflow)
+            base = _base(run, tmp_path_factory)
+            yield OnServers(run, root, base=base, server=s3_environment, bucket=s3_bucket, mlflow=mlflow)
     finally:
         mlflow.stop()
