@@ -51,12 +51,19 @@ class MonthRows:
         intake: the deals engaged in it, each once, with INTAKE_READ.
         book: the open deals, with BOOK_NUMBERS and `probability`; checked where it has `snapshot_month` or
             `model_version`.
-        closings: the deals closed in it, with CLOSING_COLUMNS.
+        closings: the deals closed in it, with CLOSING_COLUMNS; None of traffic (`traffic.traffic_rows`), in which
+            nothing closes.
     """
 
     intake: pd.DataFrame
     book: pd.DataFrame
-    closings: pd.DataFrame
+    closings: pd.DataFrame | None
+
+    @property
+    def parts(self) -> dict[str, pd.DataFrame]:
+        """Part -> its rows."""
+        both = {INTAKE: self.intake, BOOK: self.book}
+        return both if self.closings is None else {**both, CLOSINGS: self.closings}
 
 
 @dataclass(frozen=True)
@@ -98,6 +105,11 @@ class DriftReport:
     quality: float | None = None
     columns: pd.DataFrame = field(default_factory=no_columns, repr=False, compare=False)
     html: str = field(default="", repr=False, compare=False)
+
+    @property
+    def of_traffic(self) -> bool:
+        """Whether it compares what the API was asked about, and not the whole month."""
+        return CLOSINGS not in self.rows
 
     def p_threshold(self, part: str) -> float | None:
         """The p-value at or below which a test of a part says that it drifted; None without tests."""
@@ -205,25 +217,17 @@ def compare(
     """
     _check_rows(rows, month, model_version)
     reason = None
-    held = rows.book.iloc[:0], rows.intake.iloc[:0], rows.closings.iloc[:0]
+    held = {part: found.iloc[:0] for part, found in rows.parts.items()}
     months: dict[str, tuple[str, ...]] = {}
     if reference is None or reference.empty:
         reason = f"model version {model_version} has no reference rows"
     else:
         check_reference(reference, month, model_version)
-        held = (
-            rows_of(reference, BOOK, month.quarter_position),
-            rows_of(reference, INTAKE),
-            rows_of(reference, CLOSINGS),
-        )
-        if held[0].empty:
+        held = {part: rows_of(reference, part, month.quarter_position if part == BOOK else None) for part in rows.parts}
+        if held[BOOK].empty:
             reason = why_no_book(month.quarter_position)
-        months = {
-            BOOK: tuple(sorted(held[0]["snapshot_month"].unique())),
-            INTAKE: tuple(map(str, months_held(reference, INTAKE))),
-            CLOSINGS: tuple(map(str, months_held(reference, CLOSINGS))),
-        }
-    book, intake, closings = held
+        months = {part: tuple(map(str, months_held(found, part))) for part, found in held.items()}
+    book, intake = held[BOOK], held[INTAKE]
     if reason is None:
         for part, now, before in ((BOOK, rows.book, book), (INTAKE, rows.intake, intake)):
             if reason is None and min(len(now), len(before)) < MIN_ROWS:
@@ -234,15 +238,17 @@ def compare(
         model_version=model_version,
         status=COMPARED if reason is None else NOT_COMPARED,
         reason=reason,
-        rows={INTAKE: len(rows.intake), BOOK: len(rows.book), CLOSINGS: len(rows.closings)},
-        rows_reference={INTAKE: len(intake), BOOK: len(book), CLOSINGS: len(closings)},
+        rows={part: len(found) for part, found in rows.parts.items()},
+        rows_reference={part: len(found) for part, found in held.items()},
         reference_months=months,
         thresholds=thresholds,
     )
     if reason is not None:
         return report, None
     of_book, at_age = compare_book(rows.book, book, rows.intake, intake)
-    compared = [*compare_intake(rows.intake, intake), *of_book, *compare_closings(rows.closings, closings, month)]
+    compared = [*compare_intake(rows.intake, intake), *of_book]
+    if rows.closings is not None:
+        compared += compare_closings(rows.closings, held[CLOSINGS], month)
     columns, tests = judged(compared, month, thresholds)
     evidence = _evidence(columns, failed or {})
     level, why = drift_level(evidence, thresholds)
@@ -308,5 +314,6 @@ def _check_rows(rows: MonthRows, month: Month, model_version: str) -> None:
     for name in BOOK_NUMBERS:
         as_numbers(rows.book[name], place)
     require_columns(rows.intake, INTAKE_READ, f"the intake of {month}")
-    require_columns(rows.closings, CLOSING_COLUMNS, f"the closings of {month}")
-    as_flags(rows.closings["won"], f"the closings of {month}")
+    if rows.closings is not None:
+        require_columns(rows.closings, CLOSING_COLUMNS, f"the closings of {month}")
+        as_flags(rows.closings["won"], f"the closings of {month}")

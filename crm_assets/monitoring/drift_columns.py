@@ -82,6 +82,13 @@ DRIFT = Table(
     key=("part", "column"),
 )
 
+ONLINE_DRIFT = Table(
+    "online_drift_report",
+    "One row per column of what the API was asked about: how it compares with the reference.",
+    DRIFT.columns,
+    DRIFT.key,
+)
+
 _NEW_CATEGORIES_NAMED = 10
 _PLACE, _REFERENCE_PLACE = "the month's rows", "the reference rows"
 

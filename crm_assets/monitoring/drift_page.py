@@ -90,7 +90,7 @@ def compared_page(report: DriftReport, sides: Sides) -> str:
 
 
 def _verdict(report: DriftReport, body: str) -> tuple[str, str]:
-    title = f"Drift in {report.month}"
+    title = f"Drift of online traffic in {report.month}" if report.of_traffic else f"Drift in {report.month}"
     badge = (
         f'<span class="level" style="background: {LEVEL_COLOURS[report.level]}">{report.level or "not compared"}</span>'
     )
@@ -103,11 +103,14 @@ def _sides(report: DriftReport) -> str:
         position = POSITION_NAMES[report.month.quarter_position]
         months = escape(", ".join(report.reference_months[BOOK]))
         book += f" (the books at the end of {months}, the {position} month of a quarter too)"
+    whole = "What the API was asked about of the book" if report.of_traffic else "The book"
     text = (
-        f"<p>The book of {report.month} as scored by model version {escape(report.model_version)}, "
+        f"<p>{whole} of {report.month} as scored by model version {escape(report.model_version)}, "
         f"{report.rows[BOOK]:,} opportunities, against {book}."
     )
     for part, name in ((INTAKE, "deals engaged in the month"), (CLOSINGS, "deals closed in it")):
+        if part not in report.rows:
+            continue
         months_of = report.reference_months.get(part, ())
         span = f" of {months_of[0]} to {months_of[-1]}" if months_of else ""
         text += f" {report.rows[part]:,} {name} against {report.rows_reference[part]:,}{span}."

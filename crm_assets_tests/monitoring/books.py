@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,29 @@ def deals(rows: int, seed: int) -> pd.DataFrame:
             "won": random.binomial(1, 0.6, rows),
         }
     )
+
+
+def answer(opportunity: str | None = "A", second: int = 0, **given: Any) -> dict[str, Any]:
+    """A row of the prediction log: an answer of `VERSION` as of `MONTH`, some seconds past 08:00."""
+    return {
+        "request_id": f"r{second}",
+        "place": 0,
+        "asked_at": f"2017-09-03T08:00:{second:02d}.000+00:00",
+        "asker": "crm",
+        "snapshot_month": str(MONTH),
+        "opportunity_id": opportunity,
+        "sales_agent": "Anna",
+        "product": "GTX Pro",
+        "engage_date": date(2017, 8, 21),
+        "age_days": 10,
+        "list_price": 100.0,
+        "probability": 0.25,
+        "model_version": VERSION,
+        "rung": "model",
+        "shadow_probability": None,
+        "shadow_version": None,
+        **given,
+    }
 
 
 def month_rows(seed: int = 1, *, intake: int = 600, book: int = 1500, closings: int = 600) -> MonthRows:
