@@ -13,10 +13,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from crm_assets.backfill_plan import MissingInputError, MonthRangeError, Plan, Step, UnknownAssetError
-from crm_assets.client.backfill import Backfill, Progress, State, silent
+from crm_assets.client.backfill import Backfill, PastRun, Progress, State, silent
 from crm_assets.client.errors import (
     ClientError,
     CodeLocationError,
+    NoRunError,
     NotDagsterError,
     RunCanceledError,
     RunFailedError,
@@ -34,7 +35,9 @@ __all__ = [
     "CodeLocationError",
     "MissingInputError",
     "MonthRangeError",
+    "NoRunError",
     "NotDagsterError",
+    "PastRun",
     "Plan",
     "Platform",
     "Progress",

@@ -53,6 +53,31 @@ def silent(_progress: Progress) -> None:
 
 
 @dataclass(frozen=True)
+class PastRun:
+    """A run of Dagster, a backfill or any other, as it stood when it was looked at.
+
+    Attributes:
+        run_id: its id.
+        job: its name.
+        state: where it stands.
+        months: its first and last month, `2017-01`; none where it is of no months.
+        trigger: who asked for it: backfill, landing, schedule, retrain, condition or manual.
+        created, started, ended: seconds since 1970; None where that is still to come.
+        url: its page in Dagster.
+    """
+
+    run_id: str
+    job: str
+    state: State
+    months: tuple[str, ...]
+    trigger: str
+    created: float | None
+    started: float | None
+    ended: float | None
+    url: str
+
+
+@dataclass(frozen=True)
 class Backfill:
     """A backfill as it stood when it was looked at; `Platform.status` looks again.
 

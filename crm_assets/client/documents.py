@@ -75,6 +75,16 @@ query CrmRuns($filter: RunsFilter!) {
 }
 """
 
+RECENT = """
+query CrmRecentRuns($limit: Int!) {
+  runsOrError(limit: $limit) {
+    __typename
+    ... on Runs { results { runId status jobName creationTime startTime endTime tags { key value } } }
+    ... on PythonError { message }
+  }
+}
+"""
+
 RUN = """
 query CrmRun($runId: ID!, $after: String) {
   runOrError(runId: $runId) {

@@ -28,6 +28,10 @@ class CodeLocationError(ClientError):
     """Dagster answers, but its code location failed to load, or is not that of this project."""
 
 
+class NoRunError(ClientError):
+    """Dagster has no run of that id."""
+
+
 class _RunError(ClientError):
     """A run ended otherwise than asked for.
 

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 from crm_assets.backfill_plan import Plan, Question
 from crm_assets.calendar import Month, month_range
 from crm_assets.client import documents
-from crm_assets.client.backfill import Backfill, OnProgress, Progress, State
+from crm_assets.client.backfill import Backfill, OnProgress, PastRun, Progress, State
 from crm_assets.client.errors import (
     ClientError,
     CodeLocationError,
+    NoRunError,
     NotDagsterError,
     RunCanceledError,
     RunFailedError,
@@ -39,8 +40,11 @@ from crm_assets.client.runs import (
 from crm_assets.defs.run_tags import (
     GOING_ON,
     ONLY_OUT_OF_DATE_TAG,
+    PARTITION_TAG,
     RANGE_END_TAG,
     RANGE_START_TAG,
+    TRIGGER_TAG,
+    Trigger,
     backfill_tags,
     process_of,
 )
@@ -240,6 +244,29 @@ class ServerPlatform(Platform):
             )
         return found
 
+    def recent_runs(self, limit: int = 20) -> tuple[PastRun, ...]:
+        """The last runs of whatever job, newest first."""
+        told = self._session.ask(documents.RECENT, {"limit": limit})["runsOrError"]
+        if told["__typename"] != "Runs":
+            raise ClientError(f"Dagster at {self.url} cannot list its runs: {told.get('message')}")
+        return tuple(self._past(run) for run in told["results"])
+
+    def _past(self, told: dict[str, Any]) -> PastRun:
+        tags = {tag["key"]: tag["value"] for tag in told["tags"]}
+        one = tags.get(PARTITION_TAG)
+        found = (tags.get(RANGE_START_TAG, one), tags.get(RANGE_END_TAG, one))
+        return PastRun(
+            told["runId"],
+            told["jobName"],
+            state_of(told["status"]),
+            tuple(month for month in found if month),
+            tags.get(TRIGGER_TAG, str(Trigger.MANUAL)),
+            told["creationTime"],
+            told["startTime"],
+            told["endTime"],
+            self._page(told["runId"]),
+        )
+
     def _terminate(self, run_id: str, policy: str) -> bool:
         """Ask Dagster to stop a run. Returns whether it could pass that on; whether the run stopped is asked later."""
         told = self._session.order(documents.TERMINATE, {"runId": run_id, "policy": policy})["terminateRun"]
@@ -391,6 +418,8 @@ class ServerPlatform(Platform):
         more = True
         while more:
             told = self._session.ask(documents.RUN, {"runId": run.run_id, "after": run.cursor})["runOrError"]
+            if told["__typename"] == "RunNotFoundError":
+                raise NoRunError(f"Dagster at {self.url} has no run {run.run_id}: {told.get('message')}")
             if told["__typename"] != "Run":
                 raise ClientError(f"Dagster at {self.url} has no run {run.run_id}: {told.get('message')}")
             run.status = told["status"]

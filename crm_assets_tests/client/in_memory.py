@@ -55,6 +55,9 @@ class InMemory:
     def manifest(self, asset: str, month: Month) -> Manifest | None:
         return self.held.get((asset, month))
 
+    def log_marks(self, _table: object) -> dict[Month, str]:
+        return {}
+
     def is_intact(self, asset: str, month: Month, _suffix: str = "parquet") -> bool:
         return (asset, month) not in self.damaged
 

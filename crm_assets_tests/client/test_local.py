@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import uuid
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +22,11 @@ from crm_assets.client import (
 )
 from crm_assets.dagster_home import open_instance
 from crm_assets.defs.assets import ASSETS
+from crm_assets.defs.platform import Platform as Deployment
 from crm_assets.defs.run_tags import PROCESS_TAG
 from crm_assets.errors import LakeError, SettingsError
 from crm_assets.process import Process
-from crm_assets.run import run_months
+from crm_assets.run import make_range, run_months
 from crm_assets_tests.client.small import CELLS, FIRST, LAST, MONTHS, contents, settings_in
 from crm_assets_tests.graph.conftest import Command, command  # noqa: F401 - a fixture
 
@@ -88,6 +90,20 @@ def test_a_backfill_that_was_cancelled_goes_on_to_the_same_lake(
     with pytest.raises(KeyboardInterrupt):
         platform.backfill(["raw/products", "raw/accounts"], FIRST, LAST, force=True, on_progress=interrupt)
     assert contents(settings) == contents(reference)
+
+
+def test_a_run_leaves_the_signals_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    deployment = Deployment(settings_in(tmp_path))
+    term = signal.getsignal(signal.SIGTERM)
+    # As of what a shell script starts in the background.
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        make_range(deployment, [FIRST], assets=["raw/products"])
+        assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == (signal.SIG_IGN, term)
+    finally:
+        signal.signal(signal.SIGINT, interrupt)
+        signal.signal(signal.SIGTERM, term)
 
 
 def test_only_a_run_whose_process_is_gone_is_written_down_as_cancelled(

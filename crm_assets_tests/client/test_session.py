@@ -18,7 +18,15 @@ from werkzeug import Request, Response
 
 from crm_assets.backfill_plan import Question
 from crm_assets.calendar import Month
-from crm_assets.client import ClientError, CodeLocationError, NotDagsterError, Platform, UnreachableError, server
+from crm_assets.client import (
+    ClientError,
+    CodeLocationError,
+    NoRunError,
+    NotDagsterError,
+    Platform,
+    UnreachableError,
+    server,
+)
 from crm_assets.client.runs import asked_key
 from crm_assets.defs.run_tags import PROCESS_TAG
 from crm_assets.errors import SettingsError, SourceError
@@ -329,7 +337,7 @@ def test_a_run_whose_process_is_gone_is_written_down_as_cancelled(script: Script
 
 def test_a_run_that_nobody_knows(script: Script) -> None:
     script.answers["CrmRun"] = {"runOrError": {"__typename": "RunNotFoundError", "message": "not found"}}
-    with connected(script) as platform, pytest.raises(ClientError, match="has no run nope: not found"):
+    with connected(script) as platform, pytest.raises(NoRunError, match="has no run nope: not found"):
         platform.status("nope")
 
 

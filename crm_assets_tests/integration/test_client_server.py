@@ -79,9 +79,13 @@ def test_a_backfill_survives_a_killed_server_and_a_cancellation(
     with pytest.raises(UnreachableError, match="make dev"):
         platform.status(started)
     server.start()
-    # Nothing tells Dagster that the run's process is gone.
-    assert platform.status(started.run_ids[0]).state is State.RUNNING
-    assert platform.cancel(started, timeout=5).state is State.CANCELED
+    # That the run's process is gone is found by a sensor, which looks seldom: whoever calls may be first.
+    found = platform.status(started.run_ids[0])
+    if found.state is State.RUNNING:
+        assert platform.cancel(started, timeout=5).state is State.CANCELED
+    else:
+        assert found.state is State.FAILED
+        assert "was killed" in str(found.reason)
     held = contents(settings)
     assert 0 < len(held) < CELLS
     rest = platform.plan(start=FIRST, end=LAST)
