@@ -33,8 +33,20 @@ demo: $(SETUP) ## Run the whole graph on the simulated CRM and show the scored p
 dev: $(SETUP) ## Open Dagster (webserver and daemon) on the same lake and MLflow store
 	@$(BIN)/python -m crm_assets.dev $(if $(PORT),--port $(PORT))
 
+.PHONY: api
+api: $(SETUP) ## Answer over HTTP on the same lake and MLflow store (docs/api.md)
+	@$(BIN)/crm-assets serve $(if $(PORT),--port $(PORT))
+
+.PHONY: app
+app: $(SETUP) ## Show the page over the API (docs/page.md)
+	@$(BIN)/crm-assets app $(if $(PORT),--port $(PORT))
+
+.PHONY: screenshots
+screenshots: $(SETUP) ## Take pictures of every view of the page on the lake, to bench/page and docs/images/page
+	@$(BIN)/python -m crm_assets_tests.browser.screenshots --docs docs/images/page
+
 test: $(SETUP) ## Run the tests
-	@$(BIN)/pytest -n 2 --dist loadfile
+	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-spark: $(SPARK) ## Run the Spark tests (installs PySpark; needs Java 17)
 	@$(BIN)/pytest -m spark
@@ -46,8 +58,8 @@ $(SPARK): $(SETUP) requirements-spark.lock
 	@$(BIN)/uv pip install --python $(BIN)/python --quiet --compile-bytecode --require-hashes -r requirements-spark.lock
 	@touch $@
 
-.PHONY: up down logs stats test-containers
-up: docker/.env ## Build and start the containers, and wait until they are healthy
+.PHONY: up down logs stats api-key test-containers
+up: docker/.env docker/keys/api_keys ## Build and start the containers, and wait until they are healthy
 	@$(COMPOSE) up --build --detach --wait --wait-timeout 300
 	@$(COMPOSE) ps --format 'table {{.Service}}\t{{.Status}}\t{{.Ports}}'
 
@@ -66,6 +78,17 @@ docker/.env:
 		*) echo "$$line";; \
 		esac; done <docker/.env.example >$@.part && mv $@.part $@
 	@echo "made $@ with new random secrets; git ignores it: keep a copy"
+
+# Made here, for an engine would make the folder as root's.
+docker/keys/api_keys:
+	@mkdir -p $(@D)
+	@echo "# name:scopes:sha256 of each key of the API, a line each; make api-key adds one" >$@
+
+api-key: docker/keys/api_keys ## Let somebody ask the API: make api-key NAME=crm [SCOPES=read]
+	@test -n "$(NAME)" || { echo "make api-key NAME=crm [SCOPES=read+score]" >&2; exit 2; }
+	@told=$$($(COMPOSE) exec -T api crm-assets api-key $(NAME) --scopes $(or $(SCOPES),read+score)) \
+		&& echo "$$told" | sed -n 's/^entry: //p' >>docker/keys/api_keys \
+		&& echo "$$told" | sed -n 's/^key: *//p'
 
 test-containers: $(SETUP) ## Build the image and run the containers for real (needs a Docker engine)
 	@$(BIN)/pytest -m containers -s
@@ -95,6 +118,14 @@ bench-model: $(SETUP) ## Measure model, forecast and gate, and speed; CRM_REAL_D
 
 bench-monitoring: $(SETUP) ## Measure how quiet and how loud the drift levels are on 100 simulated CRMs
 	@$(BIN)/python -m crm_assets_tests.benchmarks monitoring
+
+.PHONY: bench-serving
+bench-serving: $(SETUP) ## Measure the API under load beside MLflow's server (needs wrk); SOAK=10 soaks for as many minutes
+	@$(BIN)/python -m crm_assets_tests.benchmarks serving $(if $(SOAK),--soak $(SOAK))
+
+.PHONY: bench-page
+bench-page: $(SETUP) ## Measure how long the page takes to draw and to follow, in a browser, also with 50,000 open deals
+	@$(BIN)/python -m crm_assets_tests.benchmarks page
 
 lock: $(SETUP) ## Resolve the dependencies anew
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra all --group dev --generate-hashes \

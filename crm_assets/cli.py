@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from crm_assets import __version__
-from crm_assets.errors import CrmAssetsError, SettingsError
+from crm_assets.errors import CrmAssetsError, SettingsError, WriteBackError
 
 if TYPE_CHECKING:
     from crm_assets.calendar import Month
@@ -109,7 +109,8 @@ def run(source: str | None, months: str | None, force: bool, as_json: bool) -> N
     result = run_months(settings, wanted, force=force, show_progress=not as_json)
     shown = summary(result.platform, result.months[-1])
     if as_json:
-        click.echo(json.dumps({"made": [str(month) for month in result.made], **shown}, default=str))
+        done = {name: [str(month) for month in getattr(result, name)] for name in ("made", "gathered")}
+        click.echo(json.dumps({**done, **shown}, default=str))
     else:
         print_summary(shown, result)
 
@@ -379,6 +380,68 @@ def rollback(source: str | None, reason: str, version: str | None, yes: bool, as
     click.echo(f"Withdrawn from {done.month} on: {f'version {gone}' if gone else 'none besides'}, because {reason}.")
     told = f"version {now} of {champion['champion_month']} ({champion['champion_rung']})" if now else "nobody"
     click.echo(f"Champion: {told}. {done.month} was scored by it; earlier months and scores stay as they were.")
+
+
+_WRITE_BACK_CODES = """
+
+\b
+Exit codes: 0 the target holds the scores, 15 it did not take all of them, or nothing was sent because the month is
+older than what was delivered last or has no scores; otherwise as of every command.
+"""
+
+
+@main.command("write-back", epilog=f"Example: crm-assets write-back --month 2017-09 --dry-run{_WRITE_BACK_CODES}")
+@_SOURCE
+@click.option("--month", metavar="M", help="Month-end of the scores, YYYY-MM; the newest by default.")
+@click.option("--dry-run", is_flag=True, help="Tell what would be sent, and send nothing.")
+@click.option("--top", default=10, show_default=True, type=click.IntRange(min=0), help="Changes to print.")
+@click.option("--force", is_flag=True, help="Send an older month than was delivered last, or one without scores.")
+@click.option("--resend", is_flag=True, help="Send everything, as if nothing were known of what the target holds.")
+@click.option("--yes", is_flag=True, help="Send without asking.")
+@_JSON
+@_verb
+def write_back(
+    *,
+    source: str | None,
+    month: str | None,
+    dry_run: bool,
+    top: int,
+    force: bool,
+    resend: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Send what the target of CRM_WRITEBACK_URL does not hold yet of a month's scores.
+
+    What would be sent is told and has to be confirmed. The same command goes on where it was cut off, and changes
+    nothing when all has arrived.
+    """
+    from crm_assets.calendar import Month
+    from crm_assets.delivering import WriteBack, deliver_month
+    from crm_assets.settings import load_settings
+
+    def agreed(found: WriteBack) -> bool:
+        if not as_json:
+            click.echo("\n".join(found.lines(top)))
+        if dry_run or not found.planned.changes:
+            return not dry_run
+        _confirm(yes=yes, as_json=as_json, nothing="nothing was sent")
+        return True
+
+    done = deliver_month(
+        load_settings(source_url=source),
+        Month.parse(month) if month else None,
+        agreed,
+        force=force,
+        resend=resend,
+        show_progress=not as_json,
+    )
+    if as_json:
+        click.echo(json.dumps(done.as_dict(top)))
+    elif done.delivered is not None:
+        click.echo("\n".join(done.result_lines(top)))
+    if done.delivered is not None and done.delivered.missing:
+        sys.exit(WriteBackError.exit_code)
 
 
 def _can_ask() -> bool:
@@ -708,7 +771,8 @@ def demo(*, replay: bool, count: int, to: str, simulator: str | None, drift: tup
     from crm_assets.simulated_landing import Landing
     from crm_assets.simulator import Drift, SimulationConfig
 
-    settings = load_settings(source_url=to)
+    # A simulated CRM has nothing to tell a real one.
+    settings = load_settings(source_url=to, writeback_url="")
     begun = Landing(to).simulator()
     drifts = [Drift.parse(text) for text in drift]
     if begun is None and simulator is None and not drifts:
@@ -751,6 +815,60 @@ def _confirm(*, yes: bool, as_json: bool, nothing: str) -> None:
         raise SettingsError(nothing)
 
 
+@main.command(epilog=f"Example: crm-assets serve --port 8000{EXIT_CODES}")
+@_SOURCE
+@click.option("--host", metavar="ADDRESS", help="Address to listen on (CRM_API_HOST).")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on (CRM_API_PORT).")
+@click.option("--workers", type=click.IntRange(1, 64), help="Processes that answer (CRM_API_WORKERS).")
+@_JSON
+@_verb
+def serve(source: str | None, host: str | None, port: int | None, workers: int | None, as_json: bool) -> None:
+    """Answer over HTTP: scores, reasons, the open pipeline and the forecast (docs/api.md)."""
+    from crm_assets.serving.server import serve as run_server
+    from crm_assets.settings import load_settings
+
+    run_server(load_settings(source_url=source, api_host=host, api_port=port, api_workers=workers))
+
+
+@main.command(epilog=f"Example: crm-assets app --port 8501{EXIT_CODES}")
+@click.option("--host", metavar="ADDRESS", help="Address to listen on (CRM_APP_HOST).")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on (CRM_APP_PORT).")
+@_JSON
+@_verb
+def app(host: str | None, port: int | None, as_json: bool) -> None:
+    """Show the page: pipeline, opportunities, forecast, model, monitoring (docs/page.md)."""
+    from crm_assets.app.server import serve as run_page
+    from crm_assets.settings import load_settings
+
+    run_page(load_settings(app_host=host, app_port=port))
+
+
+@main.command("api-key", epilog=f"Example: crm-assets api-key crm --scopes read+score{EXIT_CODES}")
+@click.argument("name")
+@click.option(
+    "--scopes",
+    default="read+score",
+    show_default=True,
+    metavar="SCOPES",
+    help="What it may do: read, score, operate, several with + in between.",
+)
+@_JSON
+@_verb
+def api_key(name: str, scopes: str, as_json: bool) -> None:
+    """Make a key for the API, and print it with its entry for CRM_API_KEYS or CRM_API_KEYS_FILE.
+
+    The key is shown once and kept nowhere; the entry holds only its hash.
+    """
+    from crm_assets.serving.access import entry, new_key
+
+    key = new_key()
+    told = entry(name, scopes, key)
+    if as_json:
+        click.echo(json.dumps({"key": key, "entry": told}))
+    else:
+        click.echo(f"key:   {key}\nentry: {told}")
+
+
 @main.command("alert-test", epilog=f"Example: crm-assets alert-test{EXIT_CODES}")
 @_JSON
 @_verb
@@ -782,7 +900,8 @@ def alert_test(as_json: bool) -> None:
 @_JSON
 @_verb
 def doctor(source: str | None, as_json: bool) -> None:
-    """Show the settings; check source, lake, model registry, Dagster and alerts, and say how to mend what is wrong.
+    """Show the settings; check source, lake, model registry, Dagster, alerts and the target of CRM_WRITEBACK_URL, and
+    say how to mend what is wrong.
 
     A file doctor_probe is written to a lake that is there or on S3, read and deleted. Secrets are shown as ***.
     """

@@ -1,4 +1,4 @@
-"""Checks of a deployment: settings, source, lake, model registry, Dagster and alerts, each with its remedy."""
+"""Checks of a deployment: settings, source, lake, model registry and so on, each with its remedy."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Finding:
     """What was found of one part.
 
     Attributes:
-        what: settings, source, lake, registry, dagster or alerts.
+        what: settings, source, lake, registry, dagster, alerts, or write-back where it has a target.
         text: what is there, or what is wrong and how to mend it.
         error: the fault; None when there is none.
         seconds: that looking took.
@@ -101,6 +101,7 @@ def diagnose(source: str | None = None) -> Diagnosis:
             ("registry", _registry),
             ("dagster", _dagster),
             ("alerts", _alerts),
+            *([("write-back", _write_back)] if settings.writeback_url else []),
         ):
             findings.append(_found(what, look, settings))
     return Diagnosis(shown, tuple(findings))
@@ -188,7 +189,7 @@ def _probed(storage: Storage) -> str:
     try:
         storage.delete(_PROBE)
     except StorageError:
-        # The platform itself never deletes anything from a lake, so it may well not be allowed to.
+        # The platform itself only deletes what it has merged, and does without, so it may well not be allowed to.
         return f"wrote and read {_PROBE}, which could not be deleted and may stay"
     return f"wrote, read and deleted {_PROBE}"
 
@@ -229,6 +230,22 @@ def _alerts(settings: Settings) -> str:
         return "nobody is told: CRM_ALERT_URLS is not set"
     names = ", ".join(target.name for target in targets)
     return f"{names} from {settings.alert_level} on; crm-assets alert-test tries whether they arrive"
+
+
+def _write_back(settings: Settings) -> str:
+    from crm_assets.writeback.delivery import unexpected
+    from crm_assets.writeback.target import open_target
+
+    try:
+        return open_target(settings, create=False).check()
+    except MissingError:
+        if settings.writeback_url.startswith("s3://"):
+            raise
+        return f"{settings.writeback_url}: not there yet, the first delivery makes it"
+    except CrmAssetsError:
+        raise
+    except Exception as error:
+        raise unexpected(settings.writeback_url, error) from None
 
 
 def _champion_of_lake(settings: Settings) -> tuple[str, str] | None:

@@ -55,6 +55,12 @@ class RegistryError(CrmAssetsError):
     exit_code = 6
 
 
+class WriteBackError(CrmAssetsError):
+    """Scores cannot be written back, or the target did not take them."""
+
+    exit_code = 15
+
+
 class RunStorageError(CrmAssetsError):
     """The database of Dagster's runs and events cannot be used."""
 

@@ -103,6 +103,13 @@ def verify(settings: Settings, month: Month) -> Iterator[Reproduced]:
             yield _reproduced(settings, lake, beside, asset, month)
 
 
+def _more_was_logged(lake: Lake, asset: MonthlyAsset, month: Month, manifest: Manifest) -> bool:
+    """Whether the log that a month was gathered from is another by now, so that it would come out otherwise."""
+    if asset.log is None:
+        return False
+    return lake.log(asset.log).marks().get(month) != manifest.inputs.get(f"{asset.log.name}/{month}")
+
+
 def _reproduced(settings: Settings, lake: Lake, beside: Lake, asset: MonthlyAsset, month: Month) -> Reproduced:
     try:
         path, manifest = lake.table(asset.name, month)
@@ -111,8 +118,9 @@ def _reproduced(settings: Settings, lake: Lake, beside: Lake, asset: MonthlyAsse
     if not is_intact(lake, asset.name, month, manifest):
         return Reproduced(asset.name, Outcome.DIFFERENT, "a document is not the one its manifest describes")
     shown = f"{manifest.rows:,} rows, SHA-256 {manifest.sha256[:12]}"
-    if asset.source_fingerprint or asset.probes_source:
-        return Reproduced(asset.name, Outcome.INTACT, shown)
+    more = _more_was_logged(lake, asset, month, manifest)
+    if asset.source_fingerprint or asset.probes_source or more:
+        return Reproduced(asset.name, Outcome.INTACT, f"{shown}; more was logged since" if more else shown)
     recorded = settings.as_recorded(manifest.settings)
     platform = _Beside(recorded, beside)
     try:

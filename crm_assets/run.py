@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
 import sys
+import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,9 +24,10 @@ from crm_assets.defs.composition import build_definitions
 from crm_assets.defs.interrupted import fail_interrupted
 from crm_assets.defs.jobs import BACKFILL
 from crm_assets.defs.model import point_aliases
+from crm_assets.defs.online import ONLINE_ASSETS
 from crm_assets.defs.platform import Platform
 from crm_assets.defs.provenance import stale_months
-from crm_assets.defs.run_tags import TRIGGER_TAG, Trigger, process_tags, range_tags
+from crm_assets.defs.run_tags import ONLY_OUT_OF_DATE_TAG, TRIGGER_TAG, Trigger, process_tags, range_tags
 from crm_assets.defs.training import candidates_of
 from crm_assets.errors import CrmAssetsError, LakeError, QualityError, SourceError
 from crm_assets.modelling.promotion import WIN_MODEL
@@ -34,6 +37,9 @@ from crm_assets.stored import command_line
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+_BATCH = [asset for asset in ASSETS if asset not in ONLINE_ASSETS]
+"""What makes a month out of date, with all that comes after it; nothing is made of what the API was asked."""
+_KEPT = {ONLY_OUT_OF_DATE_TAG: "true"}
 _FAULTS = 5
 
 
@@ -45,12 +51,14 @@ class RunResult:
         platform: the deployment it ran on.
         months: the months that were asked for, in order.
         made: those that had to be made; the others were up to date.
+        gathered: others of which only what the API was asked had to be gathered.
         outdated: other months in the lake, which were not asked for and are out of date.
     """
 
     platform: Platform
     months: tuple[Month, ...]
     made: tuple[Month, ...]
+    gathered: tuple[Month, ...]
     outdated: tuple[Month, ...]
 
 
@@ -74,15 +82,19 @@ def run_months(settings: Settings, wanted: list[Month] | None, *, force: bool, s
         _tell(kept)
     with recovering(platform):
         known = _known(platform, months)
-        stale = months if force else [m for m in stale_months(platform, ASSETS, known) if m in months]
+        stale = months if force else [m for m in stale_months(platform, _BATCH, known) if m in months]
         # What comes after a month that is made again is made of it.
         made = month_range(stale[0], months[-1]) if stale else []
         if made:
             with _progress(platform, len(made), show=show_progress):
                 make_range(platform, made)
+        gathered = list(stale_months(platform, ONLINE_ASSETS, [m for m in months if m not in made]))
+        if gathered:
+            online = [asset.name for asset in ONLINE_ASSETS]
+            make_range(platform, month_range(gathered[0], gathered[-1]), assets=online, tags=_KEPT)
     known = _known(platform, months)
-    outdated = [m for m in stale_months(platform, ASSETS, known) if m not in months] if len(known) > len(months) else []
-    return RunResult(platform, tuple(months), tuple(made), tuple(outdated))
+    outdated = [m for m in stale_months(platform, _BATCH, known) if m not in months] if len(known) > len(months) else []
+    return RunResult(platform, tuple(months), tuple(made), tuple(gathered), tuple(outdated))
 
 
 @contextmanager
@@ -206,7 +218,7 @@ def _with_partitions(settings: Settings, platform: Platform, months: list[Month]
 def _execute(
     job: dg.JobDefinition, settings: Settings, tags: dict[str, str], assets: list[dg.AssetKey] | None, run_id: str
 ) -> None:
-    with _event_log_without_fsync(dagster_home(settings)), open_instance(settings) as instance:
+    with _sigterm_as_it_was(), _event_log_without_fsync(dagster_home(settings)), open_instance(settings) as instance:
         try:
             result = job.execute_in_process(
                 instance=instance,
@@ -223,6 +235,22 @@ def _execute(
             raise fault from error
     if not result.success:
         raise CrmAssetsError(f"run {result.run_id} failed: see its page in Dagster (make dev)")
+
+
+@contextmanager
+def _sigterm_as_it_was() -> Iterator[None]:
+    # Dagster leaves SIGTERM handled as SIGINT is, which what a shell script starts in the background ignores: then
+    # neither this process nor what a later run starts to follow its logs could be told to end.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        # None is what was not set from Python.
+        if handler is not None:
+            signal.signal(signal.SIGTERM, handler)
 
 
 def _fault_in(error: BaseException) -> CrmAssetsError | None:

@@ -31,7 +31,16 @@ PREFIX = "CRM_"
 TESTS_ONLY = frozenset({"CRM_REAL_DATA"})
 """Variables with the prefix that the tests read and the platform does not."""
 
-SECRETS = frozenset({"CRM_ALERT_URLS", "CRM_DAGSTER_POSTGRES_URL"})
+SECRETS = frozenset(
+    {
+        "CRM_ALERT_URLS",
+        "CRM_API_KEYS",
+        "CRM_APP_COOKIE_SECRET",
+        "CRM_APP_OIDC_CLIENT_SECRET",
+        "CRM_DAGSTER_POSTGRES_URL",
+        "CRM_WRITEBACK_SECRET",
+    }
+)
 """Settings whose value no message shows, and that no profile may hold."""
 
 ENVIRONMENT, ENV_FILE, DEFAULT, COMMAND_LINE = "environment", ".env", "default", "command line"
@@ -49,6 +58,7 @@ CANDIDATE_NAMES = ("blend", "cure_hazard", "lightgbm", "catboost", "random_fores
 
 _LOCAL_DAGSTER = "http://localhost:3000"
 _POSTGRES_SCHEME = "postgresql+psycopg2"
+_TARGET_SCHEMES = ("s3", _POSTGRES_SCHEME, "https", "salesforce", "hubspot")
 _CANDIDATES = f"{PREFIX}CANDIDATES"
 _NAME_CANDIDATES = f"name one or more of {', '.join(CANDIDATE_NAMES)}, with commas in between"
 _NOT_OF_TYPE = {
@@ -60,6 +70,19 @@ _NOT_OF_TYPE = {
     "int_parsing": "no whole number",
 }
 """Kind of error in Pydantic -> what is wrong with the value."""
+
+
+def _secret_key(query: str) -> str | None:
+    """What in a key of a URL's query says that its value is a secret; None where nothing does."""
+    for part in re.split("[&;]", query):
+        if found := _SECRET_KEY.search(unquote(part.partition("=")[0]).strip()):
+            return found[0]
+    return None
+
+
+def is_here(host: str | None) -> bool:
+    """Whether a host name is this machine's own."""
+    return host in {"127.0.0.1", "localhost", "::1"}
 
 
 def _month(value: Any) -> Any:
@@ -248,6 +271,17 @@ class Settings(BaseSettings):
     alert_repeat_hours: float = Field(
         24, gt=0, description="Hours before an alert that is seen again is sent again, unless it has become worse."
     )
+    writeback_url: str = Field(
+        "",
+        description="Where scores are [written back](writeback.md) to: a folder or `s3://bucket/prefix` for a CSV "
+        "file, `postgresql+psycopg2://host/database`, `https://host/path`, `salesforce://...` or `hubspot://...`. "
+        "Nowhere unless it is set.",
+    )
+    writeback_secret: SecretStr | None = Field(
+        None,
+        description="What the target of `CRM_WRITEBACK_URL` lets us in by: a token, `user:password` or "
+        "`CLIENT_ID:CLIENT_SECRET`. It is never shown.",
+    )
     dagster_url: str = Field(_LOCAL_DAGSTER, description="Address of Dagster's web server, for the links in alerts.")
     dagster_postgres_url: SecretStr | None = Field(
         None,
@@ -262,19 +296,134 @@ class Settings(BaseSettings):
         description="Hours after which Dagster's daemon takes a run for dead and ends it.",
     )
 
-    @field_validator("source_url", "lake_url", "mlflow_tracking_uri", "mlflow_url", "dagster_url")
+    api_host: str = Field("127.0.0.1", description="Address the API listens on; `0.0.0.0` for every one.")
+    api_port: int = Field(8000, ge=1, le=65535, description="Port the API listens on.")
+    api_workers: int = Field(1, ge=1, le=64, description="Processes that answer; one for each core is most.")
+    api_month: MonthSetting | None = Field(
+        None,
+        description="Month-end the API answers as of, YYYY-MM, with the champion as of then; by default the newest, "
+        "with the champion of now.",
+    )
+    api_look_seconds: float = Field(
+        20, gt=0, le=3600, description="Seconds after which the API looks again for a champion and a newer month."
+    )
+    api_shadow: bool = Field(False, description="Whether the API scores with the challenger as well and tells both.")
+    api_unknown: Literal["refuse", "overall"] = Field(
+        "refuse",
+        description="What the API does with an agent or product that the CRM does not know: `refuse`, or `overall` to "
+        "take it as average and say so.",
+    )
+    api_prediction_log: bool = Field(
+        True, description="Whether the API writes what it scored to the lake, as `prediction_log`."
+    )
+    api_batch_limit: int = Field(1_000, ge=1, le=100_000, description="Most opportunities in one request to the API.")
+    api_body_bytes: int = Field(1_000_000, ge=1_000, description="Longest body of a request to the API.")
+    api_body_seconds: float = Field(
+        10,
+        gt=0,
+        description="Seconds in which the headers of a request, and then its body, must have arrived at the API.",
+    )
+    api_connections: int = Field(
+        800,
+        ge=2,
+        description="Connections to a process of the API from which it answers 503; fewer than the files it may open.",
+    )
+    api_anonymous: bool = Field(
+        False,
+        description="Whether the API, under the profile `local` and without keys, may listen where other machines "
+        "reach it, so that anybody there may ask.",
+    )
+    api_keys: SecretStr | None = Field(
+        None,
+        description="Who may ask the API: `name:scopes:sha256`, with spaces in between, as `crm-assets api-key` prints "
+        "them. Scopes are `read`, `score` and `operate`, several with + in between.",
+    )
+    api_keys_file: Path | None = Field(
+        None, description="File of such entries, one a line; read again when it changes, without a restart."
+    )
+    api_oidc_issuer: str = Field(
+        "", description="Issuer of OpenID Connect tokens that the API takes as bearer tokens; none by default."
+    )
+    api_oidc_audience: str = Field("", description="Audience that such a token must be for.")
+    api_oidc_jwks_url: str = Field("", description="Where the issuer's keys are; asked of the issuer by default.")
+    api_requests_per_second: float = Field(
+        500, ge=0, description="Requests a second that the API takes of each key, or without one; 0 for any number."
+    )
+    api_refusals_per_second: float = Field(
+        10,
+        ge=0,
+        description="Requests a second without a key or token that holds that the API answers with 401 for each "
+        "address; more get 429. 0 for any number.",
+    )
+
+    api_dagster_url: str = Field(
+        "",
+        description="Address at which the API reaches Dagster's web server for `/v1/operations`; `CRM_DAGSTER_URL`, "
+        "which is for people's links, by default.",
+    )
+
+    app_host: str = Field("127.0.0.1", description="Address the page listens on; `0.0.0.0` for every one.")
+    app_port: int = Field(8501, ge=1, le=65535, description="Port the page listens on.")
+    app_api_url: str = Field("", description="Address of the API that the page asks; by default this machine's.")
+    app_url: str = Field("", description="Address at which people reach the page, to which they come back signed in.")
+    app_oidc_client_id: str = Field(
+        "", description="Client id of the page at `CRM_API_OIDC_ISSUER`; with it, people sign in there."
+    )
+    app_oidc_client_secret: SecretStr | None = Field(None, description="The secret of that client. It is never shown.")
+    app_oidc_scopes: str = Field(
+        "openid email profile",
+        description="Scopes that the page asks of the issuer, with spaces in between: those that make its access token "
+        "one for the API.",
+    )
+    app_cookie_secret: SecretStr | None = Field(
+        None, description="What the page signs the cookie of a sign-in with: long and random. It is never shown."
+    )
+    risk_low_from: float = Field(
+        0.7, gt=0, lt=1, description="Probability of a win by the end of next month from which a deal is at low risk."
+    )
+    risk_high_below: float = Field(
+        0.4, gt=0, lt=1, description="Such a probability below which a deal is at high risk; medium in between."
+    )
+    abandoned_from: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="Probability that nobody works on a deal any more and it never closes from which it counts as "
+        "abandoned.",
+    )
+    next_steps_file: Path | None = Field(
+        None,
+        description="YAML file of the rules from which the page recommends the next step for a deal; those in "
+        "`crm_assets/app/next_steps.yaml` by default.",
+    )
+
+    @field_validator("source_url", "lake_url", "mlflow_tracking_uri", "mlflow_url", "dagster_url", "api_dagster_url")
     @classmethod
     def _without_credentials(cls, url: str) -> str:
         parts = urlsplit(url)
         if "@" in parts.netloc:
             raise ValueError("a URL must not hold credentials; set the AWS_ or MLFLOW_TRACKING_ variables instead")
         # Databases take them from the query, too.
-        for part in re.split("[&;]", parts.query):
-            if found := _SECRET_KEY.search(unquote(part.partition("=")[0]).strip()):
-                raise ValueError(
-                    f"a URL must not hold credentials, and its query has a {found[0]!r}; set the AWS_ or "
-                    "MLFLOW_TRACKING_ variables instead, PGPASSFILE for a PostgreSQL database"
-                )
+        if found := _secret_key(parts.query):
+            raise ValueError(
+                f"a URL must not hold credentials, and its query has a {found!r}; set the AWS_ or "
+                "MLFLOW_TRACKING_ variables instead, PGPASSFILE for a PostgreSQL database"
+            )
+        return url
+
+    @field_validator("writeback_url")
+    @classmethod
+    def _known_target(cls, url: str) -> str:
+        if "://" not in url:
+            return url
+        parts = urlsplit(url)
+        if "@" in parts.netloc or _secret_key(parts.query):
+            raise ValueError("a URL must not hold credentials; set CRM_WRITEBACK_SECRET, or the AWS_ variables for S3")
+        schemes = (*_TARGET_SCHEMES, *(["http"] if is_here(parts.hostname) else []))
+        if parts.scheme not in schemes or not parts.netloc:
+            raise ValueError(
+                f"write a folder, or a URL that begins with {', '.join(f'{one}://' for one in _TARGET_SCHEMES)}"
+            )
         return url
 
     @field_validator("candidates")
@@ -290,7 +439,7 @@ class Settings(BaseSettings):
                 raise ValueError(f"{name} stands there {given.count(name)} times: name each candidate once")
         return names
 
-    @field_validator("dagster_url", "mlflow_url")
+    @field_validator("dagster_url", "mlflow_url", "api_dagster_url")
     @classmethod
     def _web_address(cls, url: str) -> str:
         if url and (urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).netloc):
@@ -342,6 +491,15 @@ class Settings(BaseSettings):
     def _months_in_order(self) -> Self:
         if self.first_month and self.last_month and self.last_month < self.first_month:
             raise ValueError(f"CRM_LAST_MONTH {self.last_month} is before CRM_FIRST_MONTH {self.first_month}")
+        return self
+
+    @model_validator(mode="after")
+    def _risks_in_order(self) -> Self:
+        if self.risk_low_from < self.risk_high_below:
+            raise ValueError(
+                f"CRM_RISK_LOW_FROM {self.risk_low_from} is below CRM_RISK_HIGH_BELOW {self.risk_high_below}: the risk "
+                "is low from the larger one on"
+            )
         return self
 
     @model_validator(mode="after")

@@ -14,6 +14,7 @@ import polars as pl
 from crm_assets.calendar import Month
 from crm_assets.defs.provenance import DOCUMENTS
 from crm_assets.defs.scoring import SCORES
+from crm_assets.defs.writeback import FAULT, NO_TARGET
 from crm_assets.forecast import forecasts_given, given_in_words
 from crm_assets.history.snapshots import SNAPSHOTS
 from crm_assets.lake import Lake
@@ -23,6 +24,7 @@ from crm_assets.modelling.promotion import WIN_MODEL
 from crm_assets.modelling.reasons import WORDED
 from crm_assets.modelling.win_model import FATES
 from crm_assets.monitoring.drift_columns import DRIFT
+from crm_assets.writeback.journal import TRAIL
 
 if TYPE_CHECKING:
     from crm_assets.defs.platform import Platform
@@ -72,8 +74,18 @@ def summary(platform: Platform, month: Month) -> dict[str, Any]:
         "quality": dict(taken.notes) if taken else {},
         "drift": dict(drift.notes) if drift else {},
         "drift_report": lake.location(DRIFT.name, month, "html") if drift and drift.notes.get(DOCUMENTS) else None,
+        "written_back": _written_back(platform, month),
         "lake": platform.settings.dataset_url,
     }
+
+
+def _written_back(platform: Platform, month: Month) -> str | None:
+    """What became of the scores at the target, as a sentence without a full stop; None where no target is set."""
+    manifest = platform.manifest(TRAIL.name, month)
+    if manifest is None or manifest.notes.get("status") == NO_TARGET:
+        return None
+    fault = manifest.notes.get(FAULT)
+    return f"{manifest.notes.get('status')}{f'; {fault}' if fault else ''}"
 
 
 def _champion(lake: Lake, model: dict[str, Any]) -> dict[str, Any] | None:
@@ -161,17 +173,21 @@ def print_summary(shown: dict[str, Any], result: RunResult) -> None:
     """The summary for people, on standard output."""
     import click
 
-    if not result.made:
+    if result.gathered:
+        click.echo(f"Gathered what the API was asked as of {_span(result.gathered)}.")
+    if not result.made and not result.gathered:
         are = "is" if len(result.months) == 1 else "are"
         click.echo(f"Nothing to do: {_span(result.months)} {are} up to date.")
-    elif len(result.made) < len(result.months):
+    elif result.made and len(result.made) < len(result.months):
         click.echo(f"Made {_span(result.made)}; the other months were up to date.")
-    else:
+    elif result.made:
         click.echo(f"Made {_span(result.made)}.")
     if result.outdated:
         again = f"--months {result.outdated[0]}:{result.outdated[-1]}"
         click.echo(f"Out of date now: {', '.join(map(str, result.outdated))}; make them again with {again}.")
     _print_quality(shown["quality"])
+    if shown["written_back"]:
+        click.echo(f"Written back: {shown['written_back']}.")
     month = Month.parse(shown["month"])
     if shown["champion"] is None:
         click.echo(f"No scores at the end of {month}, for there is no champion yet: {shown['model']['reason']}.")

@@ -12,6 +12,12 @@ settings.load_profile("fixed")
 pytest_plugins = ["crm_assets_tests.integration.s3_server", "crm_assets_tests.integration.postgres_server"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first, so that no worker is alone with them in the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Undo how patient a run makes this process with MLflow's server, or later tests of dead ones take minutes."""

@@ -96,6 +96,9 @@ def test_months_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("CRM_RETRAIN_CAP", "-1", ["'-1'", "greater than or equal to 0"]),
         ("CRM_RETRAIN_COOLDOWN_DAYS", "-1", ["'-1'", "greater than or equal to 0"]),
         ("CRM_CALIBRATION_LIMIT", "1.1", ["'1.1'", "less than or equal to 1"]),
+        ("CRM_WRITEBACK_URL", "ftp://host/x", ["'ftp://host/x'", "write a folder, or a URL", "salesforce://"]),
+        ("CRM_WRITEBACK_URL", "http://crm.example.com/x", ["write a folder, or a URL", "https://"]),
+        ("CRM_WRITEBACK_URL", "https:///x", ["write a folder, or a URL"]),
     ],
 )
 def test_wrong_value_is_named(name: str, value: str, parts: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,6 +144,24 @@ def test_an_alert_url_that_is_none_is_refused_and_not_shown(urls: str, monkeypat
     said = said_by()
     assert said.startswith("CRM_ALERT_URLS: of 1 URLs, number 1 is none: write each as scheme://")
     assert "hunter2" not in said
+
+
+@pytest.mark.parametrize(
+    "url", ["https://me:hunter2@host/x", "https://host/x?Api_Key=hunter2", "postgresql+psycopg2://me:hunter2@host/crm"]
+)
+def test_a_target_with_credentials_is_refused_and_not_shown(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRM_WRITEBACK_URL", url)
+    said = said_by()
+    assert said.startswith("CRM_WRITEBACK_URL: a URL must not hold credentials; set CRM_WRITEBACK_SECRET")
+    assert "hunter2" not in said
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["exports/scores", "s3://bucket/prefix", "https://host/x?a=b", "http://127.0.0.1:8000/x", "hubspot://host/deals"],
+)
+def test_targets_of_scores(url: str) -> None:
+    assert load_settings(writeback_url=url).writeback_url == url
 
 
 @pytest.mark.parametrize("limit", ["100MB", "100 MB", "0.1GB", "123MiB", "1.5 TB"])
@@ -206,7 +227,7 @@ def test_unknown_variable_is_refused_with_the_nearest_one(monkeypatch: pytest.Mo
 def test_unknown_variable_in_the_file_is_refused(elsewhere: Path) -> None:
     (elsewhere / ".env").write_text("CRM_ZZZZZZ=1\n")
     said = said_by()
-    assert said.startswith("CRM_ZZZZZZ in .env is not a setting: known are CRM_ALERT_LEVEL, ")
+    assert said.startswith("CRM_ZZZZZZ in .env is not a setting: known are CRM_ABANDONED_FROM, ")
     assert all(f"CRM_{name.upper()}" in said for name in Settings.model_fields)
 
 
@@ -282,3 +303,9 @@ def test_where_people_find_mlflow(tracking: str, pages: str, found: str | None) 
 def test_the_address_of_mlflows_pages_is_one_of_the_web() -> None:
     with pytest.raises(SettingsError, match="CRM_MLFLOW_URL"):
         load_settings(mlflow_url="mlflow:5000")
+
+
+def test_risk_is_low_above_where_it_is_high() -> None:
+    with pytest.raises(SettingsError, match=r"CRM_RISK_LOW_FROM 0\.3 is below CRM_RISK_HIGH_BELOW 0\.4"):
+        load_settings(risk_low_from=0.3)
+    assert load_settings(risk_low_from=0.4).risk_high_below == 0.4

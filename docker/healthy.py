@@ -1,4 +1,4 @@
-"""Tells by its exit code whether the service in this container works: `healthy.py code|webserver|mlflow|daemon`.
+"""Tells by its exit code whether the service in this container works: `healthy.py code|webserver|...`.
 
 It runs every few seconds in each container, so it loads no more than it needs; Dagster's own checks load Dagster, which
 takes a second of processor time.
@@ -37,6 +37,16 @@ def mlflow() -> bool:
     return _answers(5000, "/health")
 
 
+def api() -> bool:
+    """Whether the API answers; whether it has scores to answer with is no matter of its process."""
+    return _answers(8000, "/health/live")
+
+
+def page() -> bool:
+    """Whether the page's server answers."""
+    return _answers(8501, "/_stcore/health")
+
+
 def daemon() -> bool:
     """Whether Dagster's daemon has lately told PostgreSQL that it is alive; it ends itself when a loop of it does."""
     import psycopg2
@@ -58,7 +68,7 @@ def _answers(port: int, path: str) -> bool:
     return connection.getresponse().status == http.HTTPStatus.OK
 
 
-CHECKS = {"code": code, "webserver": webserver, "mlflow": mlflow, "daemon": daemon}
+CHECKS = {"code": code, "webserver": webserver, "mlflow": mlflow, "daemon": daemon, "api": api, "page": page}
 
 if __name__ == "__main__":
     sys.exit(0 if CHECKS[sys.argv[1]]() else 1)

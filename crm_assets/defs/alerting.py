@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 from pydantic import TypeAdapter, ValidationError
 
+from crm_assets.alerts import sent_log
 from crm_assets.alerts.alert import Message, Observation, Severity
 from crm_assets.alerts.folding import Ledger, Policy, fold
 from crm_assets.alerts.lateness import DEADLINE_DAY, DEADLINE_HOUR, due_month, lateness
@@ -72,12 +73,12 @@ _STATE: TypeAdapter[SensorState] = TypeAdapter(SensorState)
 
 def alerts_sensor(settings: Settings, partitions: dg.MonthlyPartitionsDefinition) -> dg.SensorDefinition:
     """The sensor; it runs from the start where `CRM_ALERT_URLS` names somebody to tell."""
-    told = bool(settings.alert_targets)
+    anybody = bool(settings.alert_targets)
 
     @dg.sensor(
         name="alerts",
         minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
-        default_status=dg.DefaultSensorStatus.RUNNING if told else dg.DefaultSensorStatus.STOPPED,
+        default_status=dg.DefaultSensorStatus.RUNNING if anybody else dg.DefaultSensorStatus.STOPPED,
         description="Tells people of failed checks, failed runs, late months and new champions: docs/alerts.md.",
     )
     def alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:
@@ -95,11 +96,27 @@ def alerts_sensor(settings: Settings, partitions: dg.MonthlyPartitionsDefinition
 
         now = datetime.now(UTC)
         state, seen = _look(context, settings, partitions, _read_state(context), now)
-        ledger, taken = send_all(fold(state.ledger, seen, policy, now), targets, failed)
+        told: list[tuple[str, Message]] = []
+        ledger, taken = send_all(
+            fold(state.ledger, seen, policy, now),
+            targets,
+            failed,
+            taken_by=lambda target, message: told.append((target, message)),
+        )
+        _record(context, settings, told)
         context.update_cursor(_STATE.dump_json(replace(state, ledger=ledger)).decode())
         return dg.SkipReason(f"{taken} sent, {ledger.waiting} waiting, {len(ledger.open)} open")
 
     return alerts
+
+
+def _record(context: dg.SensorEvaluationContext, settings: Settings, told: list[tuple[str, Message]]) -> None:
+    """Keep what was sent in the lake, for people to look at; the sending does not depend on it."""
+    try:
+        if told:
+            sent_log.record(Lake.open(settings.dataset_url, create=False), told, datetime.now(UTC))
+    except (LakeError, StorageError) as error:
+        context.log.warning(f"{len(told)} messages were sent and are not in the record of alerts: {error}")
 
 
 def _read_state(context: dg.SensorEvaluationContext) -> SensorState:

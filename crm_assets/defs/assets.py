@@ -17,6 +17,7 @@ from crm_assets.defs.leakage import LEAKAGE_ASSETS
 from crm_assets.defs.model import backtest_predictions, candidate_predictions, promotion_checks, win_model
 from crm_assets.defs.model_card import model_card
 from crm_assets.defs.monthly import Made, MonthlyAsset
+from crm_assets.defs.online import ONLINE_ASSETS
 from crm_assets.defs.partitions import partition_mapping
 from crm_assets.defs.performance import PERFORMANCE_ASSETS
 from crm_assets.defs.platform import Platform
@@ -24,6 +25,7 @@ from crm_assets.defs.provenance import current, out_of_date
 from crm_assets.defs.raw import RAW_ASSETS
 from crm_assets.defs.run_tags import LAKE_POOL, ONLY_OUT_OF_DATE_TAG, retrained_for
 from crm_assets.defs.scoring import SCORING_ASSETS
+from crm_assets.defs.writeback import score_writeback
 from crm_assets.lake import Provenance
 
 OWNER = "team:crm-data"
@@ -41,8 +43,10 @@ ASSETS: tuple[MonthlyAsset, ...] = (
     promotion_checks,
     model_card,
     *SCORING_ASSETS,
+    score_writeback,
     *PERFORMANCE_ASSETS,
     *DRIFT_ASSETS,
+    *ONLINE_ASSETS,
 )
 """Every asset, each below those it reads."""
 

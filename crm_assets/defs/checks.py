@@ -20,18 +20,22 @@ from crm_assets.defs.platform import Platform
 from crm_assets.defs.retries import io_retried
 from crm_assets.defs.scoring import NO_CHAMPION, SCORES
 from crm_assets.defs.shown_metadata import markdown
+from crm_assets.defs.writeback import FAULT, NO_TARGET
 from crm_assets.errors import LakeError
 from crm_assets.features.registry import FEATURE_TABLE
+from crm_assets.history.quality import LOWEST_QUALITY
 from crm_assets.history.snapshots import QUARANTINE, SNAPSHOTS
 from crm_assets.lake import Lake
 from crm_assets.leakage.finding import LEAKAGE_REPORT, faults_of, report
 from crm_assets.modelling.forecast_accuracy import ACCURACY
 from crm_assets.modelling.movement import PARTS, SCORE_CHANGES
 from crm_assets.modelling.promotion import WIN_MODEL
-from crm_assets.monitoring.drift_columns import DRIFT
+from crm_assets.monitoring.drift_columns import DRIFT, ONLINE_DRIFT
 from crm_assets.monitoring.drift_level import HIGH, MEDIUM
 from crm_assets.monitoring.performance_comparison import CHECKED, COMPARISON, Off, figures_off
 from crm_assets.monitoring.status import NO_SCORES
+from crm_assets.stored import command_line
+from crm_assets.writeback.journal import TRAIL
 
 _FAULTS = 3
 SCORE_TOLERANCE = 1e-9
@@ -40,8 +44,6 @@ SUM_TOLERANCE = 1e-12
 """By how much the parts of a change may miss it: rounding of a few sums of numbers below 1."""
 RAREST_COVERAGE = 0.05
 """Probability below which too few months within the 80 % interval are no chance."""
-LOWEST_QUALITY = 0.7
-"""Quality score of a snapshot below which its check warns."""
 
 
 @dataclass(frozen=True)
@@ -348,17 +350,59 @@ def _told_off(off: Off) -> str:
 
 def drift_verdict(platform: Platform, month: Month) -> Verdict:
     """Whether the month's drift level is MEDIUM or HIGH, or not known because the month could not be compared."""
-    manifest = platform.lake.manifest(DRIFT.name, month)
-    notes = manifest.notes if manifest else {}
-    fault, nothing = None, notes.get("reason") == NO_SCORES
-    if notes.get("level") in (MEDIUM, HIGH):
-        page = platform.lake.location(DRIFT.name, month, "html")
-        fault = f"drift of {month} is {notes['level']}, {notes.get('why')}: see {page}"
-    elif notes.get("level") is None and not nothing:
+    notes = _notes(platform, DRIFT.name, month)
+    fault, nothing = _drifted(platform, DRIFT.name, month, notes), notes.get("reason") == NO_SCORES
+    if notes.get("level") is None and not nothing:
         fault = f"drift of {month} is not known: {notes.get('reason', 'there is no report')}"
-    shown: dict[str, Any] = {name: notes[name] for name in ("status", "level", "why", "quality") if name in notes}
     skipped = f"there is nothing to compare in {month}: {NO_SCORES}" if nothing else None
-    return Verdict(fault, shown, severe=notes.get("level") == HIGH, skipped=skipped)
+    return Verdict(fault, _drift_figures(notes), severe=notes.get("level") == HIGH, skipped=skipped)
+
+
+def online_drift_verdict(platform: Platform, month: Month) -> Verdict:
+    """Whether the drift level of what the API was asked about is MEDIUM or HIGH; skipped where it is not known.
+
+    Few ask about enough opportunities, and what keeps the whole month from being compared is told by `drift_verdict`.
+    """
+    notes = _notes(platform, ONLINE_DRIFT.name, month)
+    skipped = None
+    if notes.get("level") is None:
+        skipped = f"online traffic of {month} was not compared: {notes.get('reason', 'there is no report')}"
+    fault = _drifted(platform, ONLINE_DRIFT.name, month, notes, "online traffic in ")
+    return Verdict(fault, _drift_figures(notes), severe=notes.get("level") == HIGH, skipped=skipped)
+
+
+def _notes(platform: Platform, asset: str, month: Month) -> Mapping[str, Any]:
+    manifest = platform.lake.manifest(asset, month)
+    return manifest.notes if manifest else {}
+
+
+def _drifted(platform: Platform, asset: str, month: Month, notes: Mapping[str, Any], what: str = "") -> str | None:
+    if notes.get("level") not in (MEDIUM, HIGH):
+        return None
+    page = platform.lake.location(asset, month, "html")
+    return f"drift of {what}{month} is {notes['level']}, {notes.get('why')}: see {page}"
+
+
+def _drift_figures(notes: Mapping[str, Any]) -> dict[str, Any]:
+    told = ("status", "level", "why", "quality", "requests", "callers")
+    return {name: notes[name] for name in told if name in notes}
+
+
+def writeback_verdict(platform: Platform, month: Month) -> Verdict:
+    """Whether the target took all that was sent of the month's scores; skipped where no target is set."""
+    manifest = platform.lake.manifest(TRAIL.name, month)
+    notes = manifest.notes if manifest else {}
+    if notes.get("status") == NO_TARGET:
+        return Verdict(None, {}, skipped=NO_TARGET)
+    figures = {name: value for name, value in notes.items() if not isinstance(value, list)}
+    if FAULT not in notes:
+        return Verdict(None, figures)
+    return Verdict(
+        f"the scores of {month} were not written back as they should be: {notes[FAULT]}. What is missing is sent by "
+        f"`{command_line(platform.settings, 'write-back', '--month', month)}`",
+        figures,
+        severe=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -430,6 +474,13 @@ CHECKS: tuple[MonthlyCheck, ...] = (
     ),
     MonthlyCheck(SCORES.name, "one_per_opportunity", scores_verdict, True, "Every open deal has a score in [0, 1]."),
     MonthlyCheck(
+        TRAIL.name,
+        "delivered",
+        writeback_verdict,
+        False,
+        "The target of CRM_WRITEBACK_URL took all that was sent.",
+    ),
+    MonthlyCheck(
         SCORE_CHANGES.name,
         "parts_sum_to_change",
         score_changes_verdict,
@@ -470,6 +521,13 @@ CHECKS: tuple[MonthlyCheck, ...] = (
         drift_verdict,
         False,
         "The month was compared, and its level is NONE or LOW. HIGH is an error, all else a warning.",
+    ),
+    MonthlyCheck(
+        ONLINE_DRIFT.name,
+        "no_drift",
+        online_drift_verdict,
+        False,
+        "The level of what the API was asked about is NONE or LOW. HIGH is an error. Skipped where that is too little.",
     ),
 )
 

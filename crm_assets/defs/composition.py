@@ -12,7 +12,7 @@ from crm_assets.defs.automation import conditions_sensor
 from crm_assets.defs.checks import CHECKS, asset_check
 from crm_assets.defs.interrupted import interrupted_runs
 from crm_assets.defs.io_manager import lake_io
-from crm_assets.defs.jobs import JOBS, drift_schedule, monthly_schedule
+from crm_assets.defs.jobs import JOBS, drift_schedule, monthly_schedule, online_schedule
 from crm_assets.defs.landing import landing_sensor
 from crm_assets.defs.partitions import monthly_partitions
 from crm_assets.defs.planning import planning_sensor
@@ -39,7 +39,11 @@ def build_definitions(settings: Settings, platform: Platform | None = None) -> d
         assets=assets,
         asset_checks=[asset_check(check) for check in CHECKS],
         jobs=JOBS,
-        schedules=[monthly_schedule(partitions), drift_schedule(settings, partitions)],
+        schedules=[
+            monthly_schedule(partitions),
+            drift_schedule(settings, partitions),
+            online_schedule(settings, partitions),
+        ],
         sensors=[
             landing_sensor(settings, partitions),
             conditions_sensor(partitions),

@@ -19,7 +19,7 @@ from crm_assets.history.outcomes import OUTCOMES
 from crm_assets.history.snapshots import SNAPSHOTS
 from crm_assets.modelling.cold_start import MODEL
 from crm_assets.modelling.promotion import WIN_MODEL
-from crm_assets.monitoring.drift import MonthRows
+from crm_assets.monitoring.drift import DriftReport, MonthRows
 from crm_assets.monitoring.drift import drift_report as report_drift
 from crm_assets.monitoring.drift_columns import DRIFT
 from crm_assets.monitoring.drift_level import DriftThresholds
@@ -40,6 +40,7 @@ from crm_assets.monitoring.status import NO_SCORES, NOT_COMPARED
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from crm_assets.contracts import Table
     from crm_assets.modelling.win_model import WinModel
 
 _GROUP = "monitoring"
@@ -158,14 +159,25 @@ def drift_report(inputs: Inputs, month: Month) -> Made:
         thresholds=thresholds_of(inputs),
         failed=failed_checks(inputs.frame(COMPARISON.name, month).iter_rows(named=True)),
     )
+    return made_of(report, inputs, DRIFT)
+
+
+def made_of(report: DriftReport, inputs: Inputs, table: Table) -> Made:
+    """What an asset makes of a drift report: its columns as `table`, its figures, its page and the trend over months.
+
+    Args:
+        report: of the month that is made.
+        inputs: of the asset.
+        table: the asset's, with the columns of DRIFT.
+    """
     summary = {name: value for name, value in report.summary().items() if value is not None}
-    columns = pl.from_pandas(report.columns, schema_overrides=dict(DRIFT.polars_schema()))
+    columns = pl.from_pandas(report.columns, schema_overrides=dict(table.polars_schema()))
     told = {**summary, "columns": columns.to_dicts()}
     return Made(
         nw.from_native(columns.lazy()),
         notes=summary,
         documents={"html": report.html.encode(), "json": json.dumps(told, indent=2).encode()},
-        plots={"drift_by_month": partial(_trend, inputs, month, summary)},
+        plots={"drift_by_month": partial(_trend, inputs, table.name, report.month, summary)},
         shown={"columns": _shown(columns)} if columns.height else {},
     )
 
@@ -175,12 +187,12 @@ def thresholds_of(inputs: Inputs) -> DriftThresholds:
     return DriftThresholds(**{name.removeprefix("drift_"): getattr(inputs.settings, name) for name in DRIFT_SETTINGS})
 
 
-def _trend(inputs: Inputs, month: Month, summary: dict[str, Any]) -> bytes:
+def _trend(inputs: Inputs, asset: str, month: Month, summary: dict[str, Any]) -> bytes:
     """The figures of the months before and of this one, drawn."""
     from crm_assets.monitoring.drift_plot import trend
 
-    earlier = [m for m in inputs.held(DRIFT.name) if m < month][1 - TREND_MONTHS :]
-    return trend([*({**inputs.notes(DRIFT.name, m), "snapshot_month": str(m)} for m in earlier), summary])
+    earlier = [m for m in inputs.held(asset) if m < month][1 - TREND_MONTHS :]
+    return trend([*({**inputs.notes(asset, m), "snapshot_month": str(m)} for m in earlier), summary])
 
 
 def _shown(columns: pl.DataFrame) -> pl.DataFrame:

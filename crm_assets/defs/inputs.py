@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -123,6 +124,22 @@ class Inputs:
     def frame(self, asset: str, month: Month, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """One month of an asset, read: all columns, or those named."""
         return pl.read_parquet(self._path(asset, month), columns=None if columns is None else list(columns))
+
+    def scan(self, asset: str, month: Month) -> pl.LazyFrame:
+        """One month of an asset, not read yet."""
+        return pl.scan_parquet(self._path(asset, month))
+
+    def logged(self, month: Month) -> pl.LazyFrame:
+        """The rows of the log that the asset declares to be gathered from, of the month it makes.
+
+        Those of days that are over are merged into one file a day.
+        """
+        if self._asset.log is None or month != self._month:
+            raise LookupError(f"{self._asset.name} of {self._month} reads a log of {month} and does not declare it")
+        log = self._platform.lake.log(self._asset.log)
+        # It is read again with each day that is added.
+        log.merge(month, datetime.now(UTC).date())
+        return log.scan(month)
 
     def document(self, asset: str, month: Month, suffix: DocumentSuffix) -> bytes:
         """What an asset stored beside its table of a month."""

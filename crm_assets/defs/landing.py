@@ -12,7 +12,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from crm_assets.calendar import Month, month_range
 from crm_assets.defs.assets import ASSETS
-from crm_assets.defs.jobs import BACKFILL, DRIFT, MONTHLY, RETRAIN
+from crm_assets.defs.jobs import BACKFILL, DRIFT, MONTHLY, ONLINE, RETRAIN
 from crm_assets.defs.monthly import SOURCE
 from crm_assets.defs.partitions import outside_partitions
 from crm_assets.defs.platform import Platform
@@ -245,7 +245,7 @@ def _newest_runs(instance: dg.DagsterInstance) -> list[tuple[frozenset[Month], d
         run = record.dagster_run
         one = run.tags.get(PARTITION_TAG, "")
         first, last = run.tags.get(RANGE_START_TAG, one), run.tags.get(RANGE_END_TAG, one)
-        if first and last and run.job_name not in {RETRAIN.name, DRIFT.name}:
+        if first and last and run.job_name not in {RETRAIN.name, DRIFT.name, ONLINE.name}:
             found.append((frozenset(month_range(Month.parse(first), Month.parse(last))), run))
     return found
 

@@ -93,6 +93,7 @@ class MonthlyAsset:
         settings: names of the settings that shape its content.
         source_fingerprint: whether it is read from the source, so that a change there makes it stale.
         probes_source: whether it reads the source besides other assets, so that it cannot be made from the lake alone.
+        log: table of the lake that it is gathered from, so that rows added to a month make it stale.
         preview_by: column whose highest values Dagster's preview shows; the first rows when None.
         keep_replaced: whether the lake keeps the table of a month that is made again and comes out otherwise.
         stored: told of the newest month of a run once it is stored, or found up to date.
@@ -110,6 +111,7 @@ class MonthlyAsset:
     settings: tuple[str, ...] = ()
     source_fingerprint: bool = False
     probes_source: bool = False
+    log: Table | None = None
     preview_by: str | None = None
     keep_replaced: bool = False
     lost: Callable[[Platform, Manifest], str | None] | None = None
@@ -135,6 +137,7 @@ def monthly_asset(
     code: Sequence[str],
     settings: Sequence[str] = (),
     probes_source: bool = False,
+    log: Table | None = None,
     preview_by: str | None = None,
     keep_replaced: bool = False,
     lost: Callable[[Platform, Manifest], str | None] | None = None,
@@ -154,6 +157,7 @@ def monthly_asset(
             code=tuple(code),
             settings=tuple(settings),
             probes_source=probes_source,
+            log=log,
             preview_by=preview_by,
             keep_replaced=keep_replaced,
             lost=lost,

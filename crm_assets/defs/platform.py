@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import narwhals as nw
 
 from crm_assets.calendar import Month
+from crm_assets.contracts import Table
 from crm_assets.engines import Engine, choose_engine, open_engine
 from crm_assets.errors import LakeError
 from crm_assets.lake import Lake, Manifest
@@ -47,6 +48,7 @@ class Platform:
         self._progress = progress
         self._shared: dict[str, tuple[Hashable, Any]] = {}
         self._manifests: dict[tuple[str, Month], Manifest | None] = {}
+        self._marks: dict[str, Mapping[Month, str]] = {}
         self._listener: Callable[[str, Month], None] | None = None
         self._writing = _Writing()
         self.retrained_for: str | None = None
@@ -98,6 +100,7 @@ class Platform:
             with self.lake.held(self.settings.wait_seconds, tell) as lock:
                 # What was read before may have been written since.
                 self._manifests.clear()
+                self._marks.clear()
                 self._shared.clear()
                 self._writing.lock, self._writing.depth = lock, 1
                 try:
@@ -127,6 +130,12 @@ class Platform:
     def forget_manifest(self, asset: str, month: Month) -> None:
         """Read the manifest anew next time, because the month was written."""
         self._manifests.pop((asset, month), None)
+
+    def log_marks(self, table: Table) -> Mapping[Month, str]:
+        """`Log.marks` of a log in the lake, listed once until something may have been written."""
+        if table.name not in self._marks:
+            self._marks[table.name] = self.lake.log(table).marks()
+        return self._marks[table.name]
 
     def listen(self, listener: Callable[[str, Month], None]) -> None:
         """Have `listener` told of each asset and month that is stored."""

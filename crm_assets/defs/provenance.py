@@ -28,6 +28,8 @@ def current(platform: Platform, asset: MonthlyAsset, month: Month) -> Provenance
                 inputs[f"{needs.asset}/{needed}"] = manifest.sha256
     if asset.source_fingerprint:
         inputs[SOURCE] = platform.source.fingerprint(month)
+    if asset.log is not None and (mark := platform.log_marks(asset.log).get(month)):
+        inputs[f"{asset.log.name}/{month}"] = mark
     settings = platform.settings.model_dump(mode="json", include=set(asset.settings))
     if platform.retrained_for is not None and _TUNING in settings:
         settings[RETRAINED] = platform.retrained_for

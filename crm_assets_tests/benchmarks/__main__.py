@@ -17,11 +17,13 @@ from crm_assets_tests.benchmarks.model_quality import quality
 from crm_assets_tests.benchmarks.model_speed import speed
 from crm_assets_tests.benchmarks.monitoring import monitoring
 from crm_assets_tests.benchmarks.monitoring_performance import performance
+from crm_assets_tests.benchmarks.page import page
 from crm_assets_tests.benchmarks.run_queue import queue
+from crm_assets_tests.benchmarks.serving import serving
 
 _ALL = (engines, demo, speed, quality, forecast_quality, gate)
 _LONG = (monitoring, performance, queue)
-_WITH_SERVER = (backfill, landing)
+_WITH_SERVER = (backfill, landing, serving, page)
 
 
 @click.group(invoke_without_command=True)

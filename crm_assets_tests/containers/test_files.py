@@ -12,11 +12,20 @@ import dagster as dg
 import pytest
 import yaml
 
+from crm_assets.app.server import secrets as page_secrets
 from crm_assets.dagster_home import configuration as dagster_configuration
+from crm_assets.errors import SettingsError
 from crm_assets.settings import PREFIX, Settings, load_settings
 from crm_assets_tests.containers.compose import DOCKER, EXAMPLE, REPOSITORY, compose, tool
 
 SECRETS = ("POSTGRES_PASSWORD", "S3_ACCESS_KEY", "S3_SECRET_KEY")
+NOT_NEEDED = {
+    "CRM_WRITEBACK_SECRET": "",
+    "API_KEYS": "./keys",
+    "CRM_APP_OIDC_CLIENT_SECRET": "",
+    "CRM_APP_COOKIE_SECRET": "",
+}
+"""Names that sound like secrets: some that a deployment may have, and the place of a file of hashes."""
 ONE_SHOT = {"buckets"}
 DOCKERFILES = sorted(DOCKER.glob("*Dockerfile"))
 
@@ -24,7 +33,7 @@ DOCKERFILES = sorted(DOCKER.glob("*Dockerfile"))
 @pytest.fixture(scope="module")
 def services() -> dict[str, dict[str, Any]]:
     """The services as Compose resolves them, with the values of the example."""
-    shown = compose("config", "--format", "json", env_file=EXAMPLE)
+    shown = compose("--profile", "page", "config", "--format", "json", env_file=EXAMPLE)
     assert shown.returncode == 0, shown.stderr
     found: dict[str, dict[str, Any]] = json.loads(shown.stdout)["services"]
     return found
@@ -53,9 +62,10 @@ def test_a_secret_that_is_lacking_is_refused_by_its_name(secret: str, lack: str,
 def test_no_secret_has_a_default() -> None:
     text = (DOCKER / "compose.yaml").read_text()
     used = re.findall(r"\$\{([A-Z0-9_]*(?:PASSWORD|SECRET|KEY)[A-Z0-9_]*)(.)", text)
-    assert {name for name, _ in used} == set(SECRETS)
+    assert {name for name, _ in used} == {*SECRETS, *NOT_NEEDED}
     assert {follows for _, follows in used} == {":"}
-    assert not re.search(r"\$\{[A-Z0-9_]*(?:PASSWORD|SECRET|KEY)[A-Z0-9_]*:-", text)
+    with_default = re.findall(r"\$\{([A-Z0-9_]*(?:PASSWORD|SECRET|KEY)[A-Z0-9_]*):-([^}]*)", text)
+    assert dict(with_default) == NOT_NEEDED
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda file: file.name)
@@ -102,7 +112,7 @@ def test_every_service_has_a_limit_of_memory(services: dict[str, dict[str, Any]]
 
 def test_ports_are_bound_to_this_machine_alone(services: dict[str, dict[str, Any]]) -> None:
     ports = [port for service in services.values() for port in service.get("ports", [])]
-    assert len(ports) == 4
+    assert len(ports) == 6
     assert {port["host_ip"] for port in ports} == {"127.0.0.1"}
 
 
@@ -114,7 +124,7 @@ def test_variables_with_the_prefix_are_settings(services: dict[str, dict[str, An
 
 def test_only_the_services_that_need_a_secret_have_it(services: dict[str, dict[str, Any]]) -> None:
     with_s3 = {name for name, service in services.items() if "AWS_SECRET_ACCESS_KEY" in service.get("environment", {})}
-    assert with_s3 == {"buckets", "mlflow", "code"}
+    assert with_s3 == {"buckets", "mlflow", "code", "api"}
     with_dagster = {
         name for name, service in services.items() if "CRM_DAGSTER_POSTGRES_URL" in service.get("environment", {})
     }
@@ -131,6 +141,63 @@ def test_buckets_that_are_used_are_made(services: dict[str, dict[str, Any]]) -> 
     code, mlflow = services["code"]["environment"], " ".join(services["mlflow"]["command"])
     used = re.findall(r"s3://([a-z0-9-]+)", f"{code['CRM_SOURCE_URL']} {code['CRM_LAKE_URL']} {mlflow}")
     assert sorted(used) == sorted(services["buckets"]["command"][2:])
+
+
+def test_the_api_reads_what_the_graph_writes_and_lets_nobody_in_without_a_key(
+    services: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, api = services["code"]["environment"], services["api"]["environment"]
+    for name in ("CRM_PROFILE", "CRM_SOURCE_URL", "CRM_LAKE_URL", "CRM_MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL_S3"):
+        assert api[name] == code[name]
+    assert api["CRM_PROFILE"] == "production"
+    (keys,) = [mount for mount in services["api"]["volumes"] if mount["type"] == "bind"]
+    assert api["CRM_API_KEYS_FILE"] == f"{keys['target']}/api_keys"
+    assert keys["read_only"]
+    (home,) = [mount["target"] for mount in services["api"]["volumes"] if mount["type"] == "volume"]
+    assert api["CRM_HOME"] == home
+    for name, value in api.items():
+        monkeypatch.setenv(name, value)
+    assert load_settings().lake_url == "s3://lake"
+    assert f" {home}\n" in (DOCKER / "Dockerfile").read_text(), "a new volume takes the folder's owner"
+
+
+def test_the_page_is_in_a_profile_and_has_the_issuer_but_no_data(services: dict[str, dict[str, Any]]) -> None:
+    plain = json.loads(compose("config", "--format", "json", env_file=EXAMPLE).stdout)["services"]
+    assert set(services) - set(plain) == {"page"}
+    page, api = services["page"], services["api"]["environment"]
+    assert page["read_only"]
+    assert page["tmpfs"] == ["/tmp"]
+    assert not page.get("volumes")
+    assert page["environment"]["CRM_API_OIDC_ISSUER"] == api["CRM_API_OIDC_ISSUER"]
+    assert page["environment"]["CRM_APP_API_URL"] == "http://api:8000"
+    assert "CRM_APP_COOKIE_SECRET" not in api
+
+
+@pytest.mark.parametrize("lacking", ["", "CRM_API_OIDC_ISSUER", "CRM_APP_OIDC_CLIENT_ID"])
+def test_the_page_starts_with_an_issuer_and_not_without(
+    services: dict[str, dict[str, Any]], lacking: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {
+        **services["page"]["environment"],
+        "CRM_API_OIDC_ISSUER": "https://id.example",
+        "CRM_APP_OIDC_CLIENT_ID": "page",
+        "CRM_APP_OIDC_CLIENT_SECRET": "s",
+        "CRM_APP_COOKIE_SECRET": "c" * 40,
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(name, "" if name == lacking else value)
+    if lacking:
+        with pytest.raises(SettingsError, match=f"{lacking}.* is not set"):
+            page_secrets(load_settings())
+    else:
+        assert page_secrets(load_settings())["auth"]["redirect_uri"] == "http://localhost:8501/oauth2callback"
+
+
+def test_the_api_asks_dagster_inside_and_people_find_it_outside(services: dict[str, dict[str, Any]]) -> None:
+    api = services["api"]["environment"]
+    host, _, port = api["CRM_API_DAGSTER_URL"].removeprefix("http://").partition(":")
+    assert f"--port={port}" in services[host]["command"]
+    assert api["CRM_DAGSTER_URL"] == services["code"]["environment"]["CRM_DAGSTER_URL"]
 
 
 def test_dagster_takes_the_configuration_that_the_code_location_writes(

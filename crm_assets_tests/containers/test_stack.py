@@ -26,7 +26,21 @@ pytestmark = pytest.mark.containers
 
 STANDINS = Path(__file__).parent / "standins"
 IMAGE, MINIO_IMAGE = "crm-assets:0.1.0", "crm-assets-minio:RELEASE.2025-09-07T16-13-09Z"
-PORTS = {"DAGSTER_PORT": 13000, "MLFLOW_PORT": 15000, "S3_PORT": 19000, "S3_CONSOLE_PORT": 19001}
+PORTS = {
+    "DAGSTER_PORT": 13000,
+    "MLFLOW_PORT": 15000,
+    "S3_PORT": 19000,
+    "API_PORT": 18000,
+    "S3_CONSOLE_PORT": 19001,
+    "PAGE_PORT": 18501,
+}
+# Nobody signs in there, so nothing asks it.
+ISSUER = {
+    "CRM_API_OIDC_ISSUER": "https://id.example",
+    "CRM_API_OIDC_AUDIENCE": "crm",
+    "CRM_APP_OIDC_CLIENT_ID": "page",
+    "CRM_APP_OIDC_CLIENT_SECRET": "unused",
+}
 LANDED = ("2016-10", "2017-12")
 MONTHS = ("2016-10", "2017-03")
 """The months that are made: enough of them for a model, few enough to be made twice."""
@@ -130,7 +144,7 @@ class Stack:
         return True if state == "healthy" else None
 
 
-PORTS_ENVIRONMENT = {name: str(port) for name, port in PORTS.items()}
+PORTS_ENVIRONMENT = {**{name: str(port) for name, port in PORTS.items()}, "COMPOSE_PROFILES": "page"}
 
 
 @pytest.fixture(scope="module")
@@ -155,9 +169,17 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     docker("build", *minio, "--tag", MINIO_IMAGE, "--file", f"{DOCKER}/minio.Dockerfile", str(DOCKER))
     told("size of the image, MB", int(docker("image", "inspect", "--format", "{{.Size}}", IMAGE)) // 10**6)
 
-    env_file = tmp_path_factory.mktemp("stack") / "some.env"
+    folder = tmp_path_factory.mktemp("stack")
+    (folder / "keys").mkdir()
+    (folder / "keys" / "api_keys").touch()
+    # The container's user is none of this machine's.
+    for path in (folder, folder / "keys", folder / "keys" / "api_keys"):
+        path.chmod(0o755)
+    env_file = folder / "some.env"
     lines = EXAMPLE.read_text().replace("=CHANGE_ME", f"={secrets.token_hex(16)}").splitlines()
-    lines += [f"CRM_FIRST_MONTH={LANDED[0]}", f"CRM_LAST_MONTH={LANDED[1]}"]
+    # The last one of a name holds.
+    lines += [f"{name}={value}" for name, value in ISSUER.items()]
+    lines += [f"CRM_FIRST_MONTH={LANDED[0]}", f"CRM_LAST_MONTH={LANDED[1]}", f"API_KEYS={folder / 'keys'}"]
     env_file.write_text("\n".join(lines))
     it = Stack(env_file, files)
     try:
@@ -273,9 +295,68 @@ def test_months_that_landed_are_made_though_the_code_location_is_killed(stack: S
     assert [key for key in stored if "/scores/" in key and MONTHS[1] in key], stored[:20]
     assert [key for key in stack.inside("python", "-c", LIST, "mlflow").splitlines() if "model" in key]
     assert _champion()["status"] == "READY"
-    assert json.loads(stack.inside("crm-assets", "scores", "--as-of", MONTHS[1], "--top", "3", "--json"))
+    assert json.loads(stack.inside("crm-assets", "scores", "--as-of", MONTHS[1], "--json"))["scores"]
     # Made once more from what landed, it is the same.
     stack.inside("crm-assets", "verify", "--month", MONTHS[1])
+
+
+def _asked(path: str, body: Any = None, key: str | None = None) -> Any:
+    """What the API answers; with its status where that is an error."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{PORTS['API_PORT']}{path}",
+        None if body is None else json.dumps(body).encode(),
+        {"Content-Type": "application/json", **({"X-API-Key": key} if key else {})},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as refused:
+        return refused.code
+
+
+def test_the_api_answers_with_the_scores_of_the_batch(stack: Stack) -> None:
+    assert _asked("/v1/pipeline") == 401
+    key, entry = (line.split()[1] for line in stack.inside("crm-assets", "api-key", "somebody").splitlines())
+    with (stack.env_file.parent / "keys" / "api_keys").open("a") as keys:
+        keys.write(f"{entry}\n")
+    within(120, "the API has the month", lambda: _asked("/health/ready") != 503 or None)
+    batch = json.loads(stack.inside("crm-assets", "scores", "--as-of", MONTHS[1], "--json"))["scores"][:3]
+    wanted = [{"opportunity_id": row["opportunity_id"]} for row in batch]
+    answered = _asked("/v1/score", {"opportunities": wanted}, key)
+    assert [row["probability"] for row in answered["opportunities"]] == pytest.approx(
+        [row["probability"] for row in batch], abs=1e-9
+    )
+    stack.compose("restart", "api")
+    logged = stack.inside("python", "-c", LIST, "lake").splitlines()
+    assert [name for name in logged if "/prediction_log/" in name], (
+        "what was answered is in the lake once it has stopped"
+    )
+
+
+def test_the_page_answers_and_its_file_system_is_read_only(stack: Stack) -> None:
+    with urllib.request.urlopen(f"http://127.0.0.1:{PORTS['PAGE_PORT']}/", timeout=30) as page:
+        assert b"<title>Sales pipeline</title>" in page.read()
+        assert "connect-src 'self'" in page.headers["content-security-policy"]
+    written = stack.compose("exec", "--no-TTY", "page", "sh", "-c", "touch /var/lib/crm/x 2>&1 || true")
+    assert "Read-only file system" in written
+
+
+def test_an_operator_starts_a_backfill_over_the_api(stack: Stack) -> None:
+    told = stack.inside("crm-assets", "api-key", "operator", "--scopes", "operate").splitlines()
+    key, entry = (line.split()[1] for line in told)
+    with (stack.env_file.parent / "keys" / "api_keys").open("a") as keys:
+        keys.write(f"{entry}\n")
+    asked = {"start": MONTHS[1], "end": MONTHS[1]}
+    started = within(60, "the key is known", lambda: _answer(_asked("/v1/operations/backfills", asked, key)))
+    if started["id"]:
+        within(
+            RUN_SECONDS, "its end", lambda: _asked(f"/v1/operations/backfills/{started['id']}", key=key)["over"] or None
+        )
+    assert _asked("/v1/operations", key=key)["dagster"]["answers"]
+
+
+def _answer(told: Any) -> Any:
+    return told if isinstance(told, dict) else None
 
 
 def test_postgres_may_be_restarted(stack: Stack) -> None:
@@ -289,5 +370,5 @@ def test_postgres_may_be_restarted(stack: Stack) -> None:
     run_id = within(180, "a run can be launched again", lambda: _launch(stack))
     within(180, "and is taken from the queue", lambda: _run(stack, run_id)["status"] in {"STARTING", "STARTED"} or None)
     told("PostgreSQL restarted, and all can be used again after, s", f"{time.monotonic() - started:.0f}")
-    for service in ("webserver", "mlflow", "daemon", "code"):
+    for service in ("webserver", "mlflow", "daemon", "code", "api", "page"):
         assert within(60, f"{service} is healthy", lambda service=service: stack.healthy(service))  # type: ignore[misc]

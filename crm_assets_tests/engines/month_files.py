@@ -11,6 +11,7 @@ import polars as pl
 from crm_assets.calendar import Month
 from crm_assets.contracts import SALES_PIPELINE, Table
 from crm_assets.engines import Engine
+from crm_assets.features.lookups import FEATURE_LOOKUPS, feature_lookups
 from crm_assets.features.registry import FEATURE_TABLE, features
 from crm_assets.history.closings import DAILY_CLOSINGS, daily_closings
 from crm_assets.history.outcomes import OUTCOMES, outcomes
@@ -18,7 +19,7 @@ from crm_assets.history.replay import replay
 from crm_assets.history.snapshots import QUARANTINE, SNAPSHOTS, snapshot
 from crm_assets.history.wins import WINS, won_deals
 
-MADE = (SNAPSHOTS, QUARANTINE, DAILY_CLOSINGS, WINS, OUTCOMES, FEATURE_TABLE)
+MADE = (SNAPSHOTS, QUARANTINE, DAILY_CLOSINGS, WINS, OUTCOMES, FEATURE_TABLE, FEATURE_LOOKUPS)
 
 
 class MonthFiles:
@@ -60,6 +61,8 @@ class MonthFiles:
         engine.sink(won_deals(snapshots), self.path(WINS.name, month))
         closings = engine.scan(self.path(DAILY_CLOSINGS.name, month))
         engine.sink(features(snapshots, closings, month), self.path(FEATURE_TABLE.name, month))
+        counts = feature_lookups(snapshots, closings, products, teams, month)
+        engine.sink(counts, self.path(FEATURE_LOOKUPS.name, month))
         before = self.path(SNAPSHOTS.name, month.previous)
         if before.exists():
             engine.sink(outcomes(engine.scan(before), snapshots), self.path(OUTCOMES.name, month))

@@ -16,6 +16,7 @@ from crm_assets.cli import main
 from crm_assets.defs.platform import Platform
 from crm_assets.run import RunResult, run_months
 from crm_assets.settings import Settings, load_settings
+from crm_assets_tests.made_once import made_once
 
 SMALL = {"trees": 30, "backtest_months": 3, "min_training_wins": 20}
 SOURCE = "simulator:?opportunities=2500&seed=11"
@@ -23,11 +24,19 @@ SOURCE = "simulator:?opportunities=2500&seed=11"
 
 @dataclass(frozen=True)
 class Finished:
-    """A run of the whole graph over a small simulated CRM."""
+    """A run of the whole graph over a small simulated CRM.
+
+    Attributes:
+        settings: of it.
+        result: what it says.
+        folder: with its lake and home.
+        made_in: the folder in which it was made, which what it wrote down names.
+    """
 
     settings: Settings
     result: RunResult
     folder: Path
+    made_in: Path
 
     @property
     def platform(self) -> Platform:
@@ -40,10 +49,24 @@ class Finished:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    folder = tmp_path_factory.mktemp("finished")
+    """A copy for this worker; its models' files are those of the first."""
+    made, folder = made_once(tmp_path_factory, "run", _run), tmp_path_factory.mktemp("finished")
+    for name in ("lake", "home"):
+        shutil.copytree(made / name, folder / name)
+    settings = _finished_in(folder)
+    platform = Platform(settings)
+    months = tuple(Month.parse(month) for month in platform.lake.months("scores"))
+    return Finished(settings, RunResult(platform, months, months, (), ()), folder, made)
+
+
+def _run(folder: Path) -> None:
+    result = run_months(_finished_in(folder), None, force=False, show_progress=False)
+    assert result.made == result.months
+
+
+def _finished_in(folder: Path) -> Settings:
     with cleared():
-        settings = load_settings(source_url=SOURCE, lake_url=str(folder / "lake"), home=folder / "home", **SMALL)
-    return Finished(settings, run_months(settings, None, force=False, show_progress=False), folder)
+        return load_settings(source_url=SOURCE, lake_url=str(folder / "lake"), home=folder / "home", **SMALL)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from crm_assets import dev
+from crm_assets.alerts import sent_log
 from crm_assets.alerts.lateness import deadline, due_month
 from crm_assets.calendar import Month
 from crm_assets.dagster_home import dagster_home
@@ -20,6 +21,7 @@ from crm_assets.defs.assets import ASSETS
 from crm_assets.defs.composition import build_definitions
 from crm_assets.defs.platform import Platform
 from crm_assets.errors import CrmAssetsError, SettingsError
+from crm_assets.lake import Lake
 from crm_assets.run import run_months
 from crm_assets.settings import Settings
 from crm_assets_tests.graph.conftest import Finished
@@ -101,6 +103,10 @@ def test_a_failed_check_of_a_green_run_its_repetition_and_its_recovery(
     assert "seen 2 times" in sinks.posts[-1]["message"]
     assert sensor.tick() == "0 sent, 0 waiting, 0 open"
     assert SECRET not in str(sensor.cursor)
+    recorded = sent_log.newest(Lake.open(told.dataset_url, create=False), 10)
+    assert [one["recovered_at"] is not None for one in recorded] == [True, True, False, False]
+    assert {one["target"] for one in recorded} == {"mailto", "json"}
+    assert SECRET not in str(recorded)
 
 
 def test_who_could_not_be_reached_is_told_by_another_process_later(

@@ -26,6 +26,7 @@ LINEAGE: dict[str, set[str]] = {
     "daily_closings": {"opportunity_snapshots"},
     "opportunity_outcomes": {"opportunity_snapshots"},
     "opportunity_features": {"opportunity_snapshots", "daily_closings"},
+    "feature_lookups": {"opportunity_snapshots", "daily_closings", "raw/products", "raw/sales_teams"},
     "backtest_predictions": LEARNT_FROM,
     "candidate_predictions": LEARNT_FROM,
     "leakage_report": {*LEARNT_FROM, "daily_closings", "raw/sales_pipeline"},
@@ -44,6 +45,7 @@ LINEAGE: dict[str, set[str]] = {
     "score_reasons": {"scores", "opportunity_features", "win_model"},
     "shadow_scores": {"scores", "opportunity_features", "win_model"},
     "score_changes": {"scores", "opportunity_features", "win_model"},
+    "score_writeback": {"scores"},
     "revenue_forecast": {"scores", "opportunity_snapshots", "backtest_predictions"},
     "forecast_accuracy": {"revenue_forecast", "opportunity_snapshots"},
     "reference_set": {*LEARNT_FROM, "win_model", "reference_set"},
@@ -54,6 +56,8 @@ LINEAGE: dict[str, set[str]] = {
         "performance_comparison",
         "reference_set",
     },
+    "online_predictions": {"scores"},
+    "online_drift_report": {"online_predictions", "opportunity_features", "scores", "reference_set"},
     "model_performance": {"scores", "opportunity_outcomes"},
     "estimated_performance": {"scores", "backtest_predictions", "opportunity_snapshots"},
     "performance_comparison": {
@@ -65,6 +69,7 @@ LINEAGE: dict[str, set[str]] = {
         "model_performance",
     },
 }
+JOBS = ("monthly", "retrain", "backfill", "drift", "online")
 HEAVY = (
     "apprise",
     "mlflow",
@@ -142,13 +147,15 @@ def test_assets_stand_below_what_they_read() -> None:
 
 def test_jobs_and_schedule(definitions: dg.Definitions) -> None:
     names = {job.name for job in definitions.resolve_all_job_defs() if not job.name.startswith("__")}
-    assert names == {"monthly", "retrain", "backfill", "drift"}
+    assert names == {*JOBS}
     retrained = definitions.resolve_job_def("retrain").asset_layer.executable_asset_keys
     assert "raw/sales_pipeline" not in {key.to_user_string() for key in retrained}
     assert "scores" in {key.to_user_string() for key in retrained}
     looked_at = definitions.resolve_job_def("drift").asset_layer.executable_asset_keys
     reports = {"drift_report", "estimated_performance", "model_performance", "performance_comparison"}
     assert {key.to_user_string() for key in looked_at} == reports
+    gathered = definitions.resolve_job_def("online").asset_layer.executable_asset_keys
+    assert {key.to_user_string() for key in gathered} == {"online_predictions", "online_drift_report"}
     schedule = definitions.resolve_schedule_def("monthly_schedule")
     assert schedule.cron_schedule == "0 4 2 * *"
 
@@ -162,12 +169,13 @@ def test_groups_stand_in_reading_order_by_name() -> None:
 
 
 def test_runs_tell_who_asked_for_them_and_that_they_make_all_that_follows(definitions: dg.Definitions) -> None:
-    tags = {name: definitions.resolve_job_def(name).tags for name in ("monthly", "retrain", "backfill", "drift")}
+    tags = {name: definitions.resolve_job_def(name).tags for name in JOBS}
     assert {name: found[TRIGGER_TAG] for name, found in tags.items()} == {
         "monthly": "manual",
         "retrain": "manual",
         "backfill": "backfill",
         "drift": "manual",
+        "online": "manual",
     }
     assert all(COMPLETE_TAG in found for found in tags.values())
     graph = definitions.resolve_asset_graph()

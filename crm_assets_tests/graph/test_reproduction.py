@@ -52,6 +52,7 @@ def test_a_month_made_again_is_identical(finished: Finished) -> None:
     assert {name for name, outcome in found.items() if outcome is Outcome.INTACT} == {
         *(asset.name for asset in ASSETS if asset.group == "raw"),
         "leakage_report",
+        "score_writeback",
     }
     assert set(found.values()) == {Outcome.IDENTICAL, Outcome.INTACT}
     assert files_below(finished.folder / "lake") == before
@@ -178,7 +179,7 @@ def test_scores_command_writes_the_stored_file(command: Command, finished: Finis
 
 def test_what_does_not_matter_changes_no_byte(command: Command) -> None:
     """Row order, column order, format, threads and the process do not; only raw tables keep what the file holds."""
-    config = SimulationConfig(opportunities=1200, first=Month(2016, 10), last=Month(2017, 5), seed=11)
+    config = SimulationConfig(opportunities=900, first=Month(2017, 1), last=Month(2017, 6), seed=11)
     months = config.months
     write_extracts(simulate(config), command.folder / "first" / "crm", config.months, "csv")
     shutil.copytree(command.folder / "first" / "crm", command.folder / "second" / "crm")
@@ -193,6 +194,8 @@ def test_what_does_not_matter_changes_no_byte(command: Command) -> None:
             "POLARS_MAX_THREADS": threads,
             "OMP_NUM_THREADS": threads,
             "CRM_DATASET": "crm",
+            "CRM_MIN_TRAINING_WINS": "10",
+            "CRM_BACKTEST_MONTHS": "1",
         }
         arguments = ["-m", "crm_assets.cli", "run", "--source", "crm", "--json"]
         subprocess.run(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -21,9 +22,11 @@ from crm_assets.defs.inputs import Inputs
 from crm_assets.defs.platform import Platform
 from crm_assets.errors import LakeError
 from crm_assets.features.registry import CAUSES, WIN_MODEL_FEATURES
+from crm_assets.lake import Lake
 from crm_assets.modelling.cold_start import RUNGS
 from crm_assets.modelling.movement import PARTS, PLAYERS
 from crm_assets.modelling.reasons import PARTS as SUBJECT_PARTS
+from crm_assets.monitoring.prediction_log import PREDICTION_LOG
 from crm_assets.run import run_months
 from crm_assets.settings import Settings
 from crm_assets_tests.graph.conftest import SMALL, Finished, cut
@@ -34,8 +37,6 @@ def table(finished: Finished, asset: str, month: Month | None = None) -> pl.Data
 
 
 def hashes(settings: Settings, assets: list[str], months: list[Month]) -> dict[tuple[str, Month], str]:
-    from crm_assets.lake import Lake
-
     lake = Lake.open(settings.dataset_url, create=False)
     found = {}
     for asset in assets:
@@ -471,7 +472,7 @@ def test_months_made_one_by_one_are_the_same(finished: Finished, copied: Setting
 
 def test_made_again_is_the_same_to_the_last_bit(finished: Finished, tmp_path: Path) -> None:
     settings = finished.settings.model_copy(update={"lake_url": str(tmp_path / "lake"), "home": tmp_path / "home"})
-    months = list(finished.result.months[:8])
+    months = list(finished.result.months[:6])
     run_months(settings, months, force=False, show_progress=False)
     assets = [asset.name for asset in ASSETS if asset.name != "drift_report"]
     assert hashes(settings, assets, months) == hashes(finished.settings, assets, months)
@@ -490,6 +491,35 @@ def test_months_are_made_again_where_the_model_store_was_lost(finished: Finished
     assert champion.sha256 == table(finished, "win_model", months[-1])["champion_sha256"].item()
     assets = ["win_model", "scores", "score_changes", "score_reasons", "shadow_scores"]
     assert hashes(copied, assets, months) == hashes(finished.settings, assets, months)
+
+
+def test_what_the_api_was_asked_of_a_closed_month_is_gathered_and_nothing_else_made(
+    finished: Finished, copied: Settings
+) -> None:
+    closed = finished.last.previous
+    fields = table(finished, "opportunity_snapshots", closed).select("opportunity_id", "engage_date")
+    rows = (
+        table(finished, "scores", closed)
+        .join(fields, on="opportunity_id")
+        .with_row_index("place")
+        .with_columns(pl.lit("all").alias("request_id"), pl.lit("2018-01-03T08:00:00.000+00:00").alias("asked_at"))
+        .with_columns(pl.lit("crm").alias("asker"), pl.lit(None, pl.Float64).alias("shadow_probability"))
+        .with_columns(pl.lit(None, pl.String).alias("shadow_version"))
+        .select(pl.col(name).cast(dtype) for name, dtype in PREDICTION_LOG.polars_schema().items())
+    )
+    lake = Lake.open(copied.dataset_url, create=False)
+    lake.log(PREDICTION_LOG).add(closed, rows, datetime(2018, 1, 3, 8, tzinfo=UTC))
+    before = {asset.name: lake.manifest(asset.name, closed) for asset in ASSETS}
+    again = run_months(copied, None, force=False, show_progress=False)
+    assert (again.made, again.gathered, again.outdated) == ((), (closed,), ())
+    now = {asset.name: lake.manifest(asset.name, closed) for asset in ASSETS}
+    assert {name for name in now if now[name] != before[name]} == {"online_predictions", "online_drift_report"}
+    gathered, report = now["online_predictions"], now["online_drift_report"]
+    assert gathered is not None
+    assert report is not None
+    assert (gathered.rows, gathered.notes["unlike_scores"]) == (rows.height, 0)
+    assert (report.notes["status"], report.notes["book_rows"]) == ("compared", rows.height)
+    assert run_months(copied, None, force=False, show_progress=False).gathered == ()
 
 
 def test_an_asset_reads_only_what_it_declares(finished: Finished) -> None:
