@@ -8,8 +8,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import dagster as dg
 import pytest
@@ -75,20 +76,18 @@ def settings_of(lake_url: str, tmp_path: Path) -> Callable[..., Settings]:
     return settings
 
 
-class FailingEmr:
-    """An application whose jobs end as told, or that takes none."""
+@dataclass(frozen=True)
+class EndedEmr:
+    """An application whose jobs end as told, at once and without doing anything."""
 
-    def __init__(self, *, refuses: Exception | None = None, ends: str = "FAILED") -> None:
-        self.refuses, self.ends = refuses, ends
+    state: str
 
     def start_job_run(self, **parameters: Any) -> dict[str, str]:
         checked("StartJobRun", parameters)
-        if self.refuses:
-            raise self.refuses
         return {"applicationId": parameters["applicationId"], "jobRunId": "00job"}
 
     def get_job_run(self, **which: str) -> dict[str, Any]:
-        return {"jobRun": {**which, "state": self.ends, "stateDetails": "ExitCode: 1"}}
+        return {"jobRun": {**which, "state": self.state, "stateDetails": "ExitCode: 1"}}
 
     def get_dashboard_for_job_run(self, **_: str) -> dict[str, str]:
         return {"url": "https://dashboard.example"}
@@ -104,8 +103,6 @@ def instead(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
         # Dagster waits for messages of a job that had none, and between two looks for them.
         monkeypatch.setattr("dagster._core.pipes.utils.WAIT_FOR_LOGS_AFTER_EXECUTION_INTERVAL", -1)
         monkeypatch.setattr("dagster._core.pipes.utils.DEFAULT_SLEEP_INTERVAL", 0.05)
-        # What may pass is to be told at once.
-        monkeypatch.setattr("crm_assets.defs.retries.IO_RETRIES", dg.RetryPolicy(max_retries=0))
         monkeypatch.setattr(spark_features, "_session", lambda: _Session(session, emr))
 
     session = spark_features._session()
@@ -118,13 +115,6 @@ class _Session:
 
     def client(self, name: str) -> Any:
         return self._emr if name == "emr-serverless" else self._session.client(name)
-
-
-def said_by(settings: Settings) -> CrmAssetsError:
-    """What the step that makes features raises."""
-    with pytest.raises(CrmAssetsError) as caught:
-        made(settings, FEATURE_TABLE.name)
-    return caught.value
 
 
 def refusal(code: str, message: str) -> ClientError:
@@ -146,47 +136,59 @@ def test_what_is_asked_of_emr_serverless() -> None:
     assert logs == {"logUri": "s3://lake/crm/.emr/logs/"}
 
 
-def test_faults_of_the_job_are_told_with_the_setting(
-    settings_of: Callable[..., Settings], instead: Callable[[Any], None]
-) -> None:
-    *before, _ = above(FEATURE_TABLE.name)
-    lake = made(settings_of(), *before).lake
-    settings = settings_of(**ON_EMR)
-    cases: list[tuple[FailingEmr, type[CrmAssetsError], bool, str]] = [
+@pytest.mark.parametrize(
+    ("fault", "kind", "transient", "said"),
+    [
         (
-            FailingEmr(refuses=refusal("ResourceNotFoundException", "Application 00f1a2b3 does not exist.")),
+            refusal("ResourceNotFoundException", "Application 00f1a2b3 does not exist."),
             SettingsError,
             False,
-            "CRM_EMR_APPLICATION_ID is '00f1a2b3'",
+            "CRM_EMR_APPLICATION_ID is '00f1a2b3'; EMR Serverless said ResourceNotFoundException: Application",
         ),
         (
-            FailingEmr(refuses=refusal("AccessDeniedException", "not authorized to perform: iam:PassRole")),
+            refusal("AccessDeniedException", "not authorized to perform: iam:PassRole"),
             SettingsError,
             False,
             f"CRM_EMR_ROLE_ARN is '{ROLE}'",
         ),
         (
-            FailingEmr(refuses=refusal("ValidationException", "entry point")),
+            refusal("ValidationException", "entry point"),
             SettingsError,
             False,
             "CRM_EMR_ENTRY_POINT is 'local:///opt/crm/feature_job.py'",
         ),
-        (FailingEmr(refuses=refusal("ThrottlingException", "Rate exceeded")), EngineError, True, "run it again"),
+        (refusal("ThrottlingException", "Rate exceeded"), EngineError, True, "run it again"),
+        (refusal("ConflictException", "it is stopping"), EngineError, False, "it is stopping; run it again"),
+        (EndpointConnectionError(endpoint_url="https://emr"), EngineError, True, "check AWS_REGION"),
+    ],
+)
+def test_what_emr_serverless_refuses_is_told_with_the_setting(
+    fault: Exception, kind: type[CrmAssetsError], transient: bool, said: str
+) -> None:
+    from crm_assets.defs.spark_features import _told
+
+    with pytest.raises(kind) as caught, _told(load_settings(lake_url="s3://lake", **ON_EMR), cast(Any, None)):
+        raise fault
+    assert said in str(caught.value)
+    assert caught.value.transient == transient
+
+
+def test_a_job_that_fails_is_told_and_leaves_nothing(
+    settings_of: Callable[..., Settings], instead: Callable[[Any], None]
+) -> None:
+    *before, _ = above(FEATURE_TABLE.name)
+    lake = made(settings_of(), *before).lake
+    settings = settings_of(**ON_EMR)
+    for emr, said in (
         (
-            FailingEmr(refuses=EndpointConnectionError(endpoint_url="https://emr")),
-            EngineError,
-            True,
-            "check AWS_REGION",
+            EndedEmr("FAILED"),
+            "job 00job of EMR Serverless application 00f1a2b3: FAILED, ExitCode: 1; see its log below",
         ),
-        (FailingEmr(), EngineError, False, "job 00job of EMR Serverless application 00f1a2b3: FAILED, ExitCode: 1"),
-        (FailingEmr(ends="SUCCESS"), EngineError, False, "left 0 Parquet files, not one"),
-    ]
-    for emr, kind, transient, said in cases:
+        (EndedEmr("SUCCESS"), "the job 00job has ended well and left 0 Parquet files, not one"),
+    ):
         instead(emr)
-        error = said_by(settings)
-        assert said in str(error)
-        assert type(error) is kind
-        assert error.transient == transient
+        with pytest.raises(EngineError, match=said):
+            made(settings, FEATURE_TABLE.name)
     assert lake.manifest(FEATURE_TABLE.name, MONTH) is None
     assert open_storage(settings.emr_url).list() == [], "nothing that run and job handed each other is left"
 
