@@ -269,10 +269,7 @@ def test_the_stack_is_up(stack: Stack) -> None:
 def test_no_service_can_write_to_its_own_files(stack: Stack) -> None:
     asked = "{{.HostConfig.ReadonlyRootfs}} {{.Config.User}}"
     for service in ("postgres", "minio", "mlflow", "code", "webserver", "daemon", "api", "page"):
-        shown = docker(
-            "inspect", "--format", "{{.HostConfig.ReadonlyRootfs}} {{.Config.User}}", stack.container(service)
-        )
-        read_only, user = shown.split()
+        read_only, user = docker("inspect", "--format", asked, stack.container(service)).split()
         assert read_only == "true", service
         assert user.partition(":")[0] not in {"", "0", "root"}, service
     for service in ("mlflow", "code", "webserver", "daemon", "api", "page"):

@@ -1,0 +1,60 @@
+"""Files searched for secrets by detect-secrets, against a baseline of what looks like one and is none."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from detect_secrets.core.secrets_collection import SecretsCollection
+from detect_secrets.settings import transient_settings
+
+from checks.files import tracked
+
+BASELINE = Path("checks/secrets.baseline.json")
+"""In detect-secrets' own format, so that `detect-secrets audit` reads it; lines in it are where it was at the time."""
+
+
+def found(root: Path, settings: dict[str, object]) -> SecretsCollection:
+    """What looks like a secret in the files that Git keeps or would keep."""
+    with transient_settings(settings):
+        collection = SecretsCollection(root=str(root))
+        collection.scan_files(*map(str, tracked(root)))
+    return collection
+
+
+def main(arguments: list[str]) -> int:
+    """Print what is not in the baseline, or with --write put everything there; how many are new is told by the code."""
+    root = Path(arguments[0])
+    baseline = json.loads((root / BASELINE).read_text())
+    settings = {name: baseline[name] for name in ("plugins_used", "filters_used")}
+    collection = found(root, settings)
+    if "--write" in arguments:
+        results = {
+            name: [{**secret, "filename": name} for secret in secrets] for name, secrets in collection.json().items()
+        }
+        (root / BASELINE).write_text(json.dumps({**baseline, "results": results}, indent=2) + "\n")
+        return 0
+    known = {
+        (name, secret["type"], secret["hashed_secret"])
+        for name, secrets in baseline["results"].items()
+        for secret in secrets
+    }
+    new = [
+        f"{name}:{secret['line_number']}: {secret['type']}"
+        for name, secrets in sorted(collection.json().items())
+        for secret in secrets
+        if (name, secret["type"], secret["hashed_secret"]) not in known
+    ]
+    for line in new:
+        print(line)  # noqa: T201
+    if new:
+        print(  # noqa: T201
+            "Take the secret out, and replace it where it is used. What is none: say so on its line by "
+            "`pragma: allowlist secret`, or run make secrets-baseline and have the change reviewed."
+        )
+    return 1 if new else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
