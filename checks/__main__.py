@@ -83,9 +83,9 @@ def main(arguments: list[str]) -> int:
         outcomes = list(pool.map(lambda item: ran(*item, root), chosen.items()))
     for outcome in outcomes:
         if not outcome.passed:
-            print(f"\n{outcome.name}\n{outcome.told}\n")  # noqa: T201
+            print(f"\n{outcome.name}\n{outcome.told}\n")
     for outcome in outcomes:
-        print(f"{outcome.name:<12}{'passed' if outcome.passed else 'FAILED':<8}{outcome.seconds:5.1f} s")  # noqa: T201
+        print(f"{outcome.name:<12}{'passed' if outcome.passed else 'FAILED':<8}{outcome.seconds:5.1f} s")
     return 0 if all(outcome.passed for outcome in outcomes) else 1
 
 

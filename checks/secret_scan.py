@@ -47,9 +47,9 @@ def main(arguments: list[str]) -> int:
         if (name, secret["type"], secret["hashed_secret"]) not in known
     ]
     for line in new:
-        print(line)  # noqa: T201
+        print(line)
     if new:
-        print(  # noqa: T201
+        print(
             "Take the secret out, and replace it where it is used. What is none: say so on its line by "
             "`pragma: allowlist secret`, or run make secrets-baseline and have the change reviewed."
         )

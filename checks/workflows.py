@@ -133,7 +133,7 @@ def main(arguments: list[str]) -> int:
     """Print what is wrong below the folder that is named; 1 when something is."""
     found = problems(Path(arguments[0]))
     for problem in found:
-        print(problem)  # noqa: T201
+        print(problem)
     return 1 if found else 0
 
 
