@@ -1,7 +1,7 @@
 """Known vulnerabilities of every package in the locks, by pip-audit, which needs the internet.
 
-pip-audit passes where it is answered nothing, as by a mirror of PyPI that knows of no vulnerabilities. So a release that
-is known to have some is asked about first; where none are told, nothing was looked up, and the audit fails.
+pip-audit passes where it is answered nothing, as by a mirror of PyPI that knows of no vulnerabilities. So a release
+that is known to have some is asked about first; where none are told, nothing was looked up, and the audit fails.
 """
 
 from __future__ import annotations
