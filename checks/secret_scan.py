@@ -13,13 +13,14 @@ from checks.files import tracked
 
 BASELINE = Path("checks/secrets.baseline.json")
 """In detect-secrets' own format, so that `detect-secrets audit` reads it; lines in it are where it was at the time."""
+PICTURES = frozenset({".gif", ".ico", ".jpg", ".png", ".webp"})
 
 
 def found(root: Path, settings: dict[str, object]) -> SecretsCollection:
     """What looks like a secret in the files that Git keeps or would keep."""
     with transient_settings(settings):
         collection = SecretsCollection(root=str(root))
-        collection.scan_files(*map(str, tracked(root)))
+        collection.scan_files(*(str(path) for path in tracked(root) if path.suffix not in PICTURES))
     return collection
 
 
