@@ -27,6 +27,8 @@ for given in "$@"; do
   esac
 done
 [ ${#parts[@]} -gt 0 ] || parts=(fmt validate test checkov)
+scanned=()
+for folder in "${folders[@]:-.}"; do scanned+=(--directory "$folder"); done
 if [ ${#folders[@]} -eq 0 ]; then
   # Whatever holds a configuration is looked at, so that a new module cannot be forgotten.
   while IFS= read -r folder; do folders+=("$folder"); done < <(cd "$tree" && find . -name '*.tf' -not -path '*/.terraform/*' \
@@ -107,7 +109,7 @@ if asked checkov; then
     failed=1
   fi
   began=$SECONDS
-  if (cd "$work/scanned" && "${CHECKOV:-checkov}" --directory . --config-file "$home/.checkov.yaml" \
+  if (cd "$work/scanned" && "${CHECKOV:-checkov}" "${scanned[@]}" --config-file "$home/.checkov.yaml" \
     --external-checks-dir "$home/checkov") >"$work/said/checkov" 2>&1; then
     echo "ok      checkov $((SECONDS - began)) s, $(sed -n 's/^Passed checks: \([0-9]*\), Failed checks: 0, Skipped checks: \([0-9]*\).*/\1 passed, \2 excepted/p' "$work/said/checkov" | head -1)"
   else

@@ -13,7 +13,6 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from crm_assets_tests.containers.compose import REPOSITORY
 from crm_assets_tests.integration.required import not_installed
@@ -23,11 +22,14 @@ CLOUD_ENVIRONMENT = REPOSITORY / ".venv-cloud"
 """What `make test-cloud` sets up: moto and checkov have requirements that do not go with ours."""
 
 
+SERVER = Path(__file__).with_name("emulated_server.py")
+
+
 def cloud_tool(name: str) -> str:
     """Path of a program of that environment. Fails the test without it."""
     path = CLOUD_ENVIRONMENT / "bin" / name
     if not path.exists():
-        not_installed(name.replace("_", "-"), "make .venv-cloud/.installed")
+        not_installed(name, "make .venv-cloud/.installed")
     return str(path)
 
 
@@ -53,11 +55,11 @@ class EmulatedAws:
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 
-    def held(self) -> dict[str, int]:
-        """How many objects of each kind the server has ever made, as its own API counts them."""
-        with urllib.request.urlopen(f"{self.url}/moto-api/data.json", timeout=60) as answer:
-            data: dict[str, dict[str, list[Any]]] = json.load(answer)
-        return {f"{service}.{kind}": len(all_of) for service, kinds in data.items() for kind, all_of in kinds.items()}
+    def held(self) -> list[str]:
+        """What the account holds at the moment that an untouched one does not, each as `service.Kind label state`."""
+        with urllib.request.urlopen(f"{self.url}/held", timeout=60) as answer:
+            found: list[str] = json.load(answer)
+        return found
 
 
 @contextmanager
@@ -72,7 +74,8 @@ def emulated_aws(log: Path) -> Iterator[EmulatedAws]:
         port = probe.getsockname()[1]
     with log.open("ab") as output:
         server = subprocess.Popen(
-            [cloud_tool("moto_server"), "--host", "127.0.0.1", "--port", str(port)],
+            # Without this folder on its path, whose modules are none of the server's.
+            [cloud_tool("python"), "-P", str(SERVER), str(port)],
             stdout=output,
             stderr=output,
             # Policies of AWS itself can be attached only where they are known.
