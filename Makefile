@@ -108,32 +108,6 @@ format: $(SETUP) ## Format the code
 docs: $(SETUP) ## Write the pages that are made from the code
 	@$(BIN)/python -m crm_assets.reference_pages docs
 
-bench: $(SETUP) ## Measure speed and memory; figures to bench/
-	@$(BIN)/python -m crm_assets_tests.benchmarks
-
-bench-model: $(SETUP) ## Measure model, forecast and gate, and speed; CRM_REAL_DATA names a real export
-	@$(BIN)/python -m crm_assets_tests.benchmarks speed
-	@$(BIN)/python -m crm_assets_tests.benchmarks quality
-	@$(BIN)/python -m crm_assets_tests.benchmarks forecast
-	@$(BIN)/python -m crm_assets_tests.benchmarks gate
-
-bench-monitoring: $(SETUP) ## Measure how quiet and how loud the drift levels are on 100 simulated CRMs
-	@$(BIN)/python -m crm_assets_tests.benchmarks monitoring
-
-.PHONY: bench-serving
-bench-serving: $(SETUP) ## Measure the API under load beside MLflow's server (needs wrk); SOAK=10 soaks for as many minutes
-	@$(BIN)/python -m crm_assets_tests.benchmarks serving $(if $(SOAK),--soak $(SOAK))
-
-.PHONY: bench-page
-bench-page: $(SETUP) ## Measure how long the page takes to draw and to follow, in a browser, also with 50,000 open deals
-	@$(BIN)/python -m crm_assets_tests.benchmarks page
-
-lock: $(SETUP) ## Resolve the dependencies anew
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra all --group dev --generate-hashes \
-		--no-emit-index-url --no-header --upgrade pyproject.toml -o requirements.lock
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra spark --constraint requirements.lock \
-		--generate-hashes --no-emit-index-url --no-header --upgrade pyproject.toml -o requirements-spark.lock
-
 CHECKS := .venv-checks/.installed
 
 $(CHECKS): requirements-checks.lock checks/package.json checks/package-lock.json | $(SETUP)
@@ -218,5 +192,48 @@ deploy-rollback: ## Put back what ran in ENVIRONMENT before deploy-apply
 dagster-plus: $(SETUP) ## Deploy the code location to Dagster+, for a branch where this is one
 	@deploy/dagster_plus.sh
 
+bench: $(SETUP) ## Measure speed and memory; figures to bench/
+	@$(BIN)/python -m crm_assets_tests.benchmarks
+
+bench-model: $(SETUP) ## Measure model, forecast and gate, and speed; CRM_REAL_DATA names a real export
+	@$(BIN)/python -m crm_assets_tests.benchmarks speed
+	@$(BIN)/python -m crm_assets_tests.benchmarks quality
+	@$(BIN)/python -m crm_assets_tests.benchmarks forecast
+	@$(BIN)/python -m crm_assets_tests.benchmarks gate
+
+bench-monitoring: $(SETUP) ## Measure how quiet and how loud the drift levels are on 100 simulated CRMs
+	@$(BIN)/python -m crm_assets_tests.benchmarks monitoring
+
+.PHONY: bench-serving
+bench-serving: $(SETUP) ## Measure the API under load beside MLflow's server (needs wrk); SOAK=10 soaks for as many minutes
+	@$(BIN)/python -m crm_assets_tests.benchmarks serving $(if $(SOAK),--soak $(SOAK))
+
+.PHONY: bench-page
+bench-page: $(SETUP) ## Measure how long the page takes to draw and to follow, in a browser, also with 50,000 open deals
+	@$(BIN)/python -m crm_assets_tests.benchmarks page
+
+lock: $(SETUP) ## Resolve the dependencies anew
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra all --group dev --generate-hashes \
+		--no-emit-index-url --no-header --upgrade pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra spark --constraint requirements.lock \
+		--generate-hashes --no-emit-index-url --no-header --upgrade pyproject.toml -o requirements-spark.lock
+
+.PHONY: terraform-check test-cloud lock-cloud
+terraform-check: .venv-cloud/.installed ## Check style, validity, tests and checkov of Terraform's files (needs Terraform)
+	@CHECKOV=$(CURDIR)/.venv-cloud/bin/checkov terraform/check.sh $(ONLY)
+
+test-cloud: $(SETUP) .venv-cloud/.installed ## Apply, re-plan and destroy every environment on an emulated AWS (needs Terraform)
+	@$(BIN)/pytest -m cloud -s
+
+# An environment of its own: what these need does not go with what we need.
+.venv-cloud/.installed: requirements-cloud.lock | $(SETUP)
+	@test -x .venv-cloud/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python .venv-cloud
+	@$(BIN)/uv pip install --python .venv-cloud/bin/python --quiet --require-hashes -r requirements-cloud.lock
+	@touch $@
+
+lock-cloud: $(SETUP) ## Resolve anew what the checks of Terraform's files need
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--upgrade requirements-cloud.in -o requirements-cloud.lock
+
 clean: ## Remove the environment, the lake and Dagster's and MLflow's state
-	@rm -rf .venv .venv-checks lake .crm_assets bench
+	@rm -rf .venv .venv-* lake .crm_assets bench

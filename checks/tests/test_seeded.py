@@ -77,6 +77,7 @@ def added(file: str, text: str) -> Change:
     """Put lines at the end of a file, which may be new."""
 
     def change(root: Path) -> None:
+        (root / file).parent.mkdir(exist_ok=True)
         with (root / file).open("a") as opened:
             opened.write(text)
 
@@ -161,6 +162,11 @@ MISTAKES: dict[str, tuple[str, Change, str]] = {
     ),
     "a key of AWS": ("secrets", added("deploy/account.py", f'KEY = "{AWS_KEY}"\n'), "deploy/account.py:1: AWS Access"),
     "a private key": ("secrets", added("docker/tls.pem", f"{PRIVATE_KEY}\n"), "docker/tls.pem:1: Private Key"),
+    "a key in a test": (
+        "secrets",
+        added("crm_assets_tests/account.py", f'KEY = "{AWS_KEY}"\n'),
+        "crm_assets_tests/account.py:1: AWS Access",
+    ),
     "a password": ("secrets", added("crm_assets/errors.py", f"\n{PASSWORD}\n"), "crm_assets/errors.py:"),
     "a shell": (
         "bandit",
