@@ -158,6 +158,7 @@ $(NOTEBOOKS): $(SETUP) requirements-notebooks.lock
 	@touch $@
 
 notebooks: $(NOTEBOOKS) ## Run the notebooks, and take their outputs out again
+	@$(BIN)/nbstripout notebooks/*.ipynb
 	@$(BIN)/pytest -m notebooks
 
 test-docs: $(SETUP) ## Run the commands that stand on the pages, and compare those that do not run with their reasons
