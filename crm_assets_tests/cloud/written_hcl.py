@@ -13,6 +13,8 @@ from pathlib import Path
 
 _BLOCK = re.compile(r'^(?P<kind>\w+)(?P<labels>(?: "[^"]*")*) \{(?:\}|\n(?P<body>.*?)^\})', re.MULTILINE | re.DOTALL)
 _ACTION = re.compile(r'"(?P<action>[a-z0-9-]+:(?:[A-Z*?][\w*?]*|\*))"')
+_STATEMENT = re.compile(r"^(?P<indent> *)statement \{\n.*?^(?P=indent)\}", re.MULTILINE | re.DOTALL)
+_DENIES = re.compile(r'^ *effect *= "Deny"', re.MULTILINE)
 _ACTIONS = re.compile(r"\b(?:[aA]ctions?|[nN]ot_?[aA]ctions?)\"?\s*[=:]\s*(?P<list>\[.*?\]|\"[^\"]*\")", re.DOTALL)
 
 
@@ -50,7 +52,11 @@ def blocks(file: Path) -> Iterator[Block]:
 
 
 def actions_in(text: str) -> frozenset[str]:
-    """Every action of IAM that is named in a text, and `*` where one is all there is of a list of them."""
+    """Every action of IAM that is named in a text, and `*` where one is all there is of a list of them.
+
+    What a statement of a policy document denies is left out.
+    """
+    text = _STATEMENT.sub(lambda found: "" if _DENIES.search(found[0]) else found[0], text)
     named = {found["action"] for found in _ACTION.finditer(text)}
     listed = {one for found in _ACTIONS.finditer(text) for one in re.findall(r'"([^"]*)"', found["list"])}
     return frozenset(named | {one for one in listed if "*" in one})
