@@ -107,35 +107,46 @@ locals {
     },
   ]
 
-  compute_on_spark = var.spark == null ? [] : [
-    { Sid = "StartJobs", Effect = "Allow", Action = ["emr-serverless:GetApplication", "emr-serverless:StartJobRun"], Resource = [var.spark.application_arn] },
+  spark = coalesce(var.spark, { application_arn = "", role_arn = "" })
+
+  compute_on_spark = [for statement in local.job_statements : statement if var.spark != null]
+  job_statements = [
+    { Sid = "StartJobs", Effect = "Allow", Action = ["emr-serverless:GetApplication", "emr-serverless:StartJobRun"], Resource = [local.spark.application_arn] },
     {
       Sid      = "FollowJobs"
       Effect   = "Allow"
       Action   = ["emr-serverless:CancelJobRun", "emr-serverless:GetDashboardForJobRun", "emr-serverless:GetJobRun"]
-      Resource = ["${var.spark.application_arn}/jobruns/*"]
+      Resource = ["${local.spark.application_arn}/jobruns/*"]
     },
     {
       Sid       = "HandOnRoleOfJobs"
       Effect    = "Allow"
       Action    = ["iam:PassRole"]
-      Resource  = [var.spark.role_arn]
+      Resource  = [local.spark.role_arn]
       Condition = { StringEquals = { "iam:PassedToService" = "emr-serverless.amazonaws.com" } }
     },
   ]
 
   make_months = concat(local.read_landing, local.read_lake, local.write_lake, local.use_key_in_s3, local.compute_on_spark)
 
+  # Sensors look for extracts and note what they told; months are made by runs.
+  look_for_work = concat(
+    local.read_landing,
+    local.read_lake,
+    [{ Sid = "NoteWhatWasTold", Effect = "Allow", Action = ["s3:PutObject"], Resource = ["${var.buckets.lake}/*"] }],
+    local.use_key_in_s3,
+  )
+
   # The page asks the API and nothing of AWS; the task that makes the databases speaks to PostgreSQL alone.
   allowed = {
-    code      = local.make_months
-    run       = local.make_months
-    webserver = var.tasks_on_fargate ? local.look_at_runs : []
-    daemon    = var.tasks_on_fargate ? concat(local.look_at_runs, local.start_runs) : []
-    mlflow    = concat(local.models, local.use_key_in_s3)
-    api       = concat(local.read_lake, local.write_predictions, local.use_key_in_s3)
+    code      = var.tasks_on_fargate ? jsonencode(local.look_for_work) : jsonencode(local.make_months)
+    run       = jsonencode(local.make_months)
+    webserver = jsonencode(local.look_at_runs)
+    daemon    = jsonencode(concat(local.look_at_runs, local.start_runs))
+    mlflow    = jsonencode(concat(local.models, local.use_key_in_s3))
+    api       = jsonencode(concat(local.read_lake, local.write_predictions, local.use_key_in_s3))
   }
-  with_policy = toset(concat(["code", "run", "mlflow", "api"], var.tasks_on_fargate ? ["webserver", "daemon"] : []))
+  with_policy = toset(var.tasks_on_fargate ? ["code", "run", "mlflow", "api", "webserver", "daemon"] : ["code", "run", "mlflow", "api"])
 
   trust_of_tasks = jsonencode({
     Version = "2012-10-17"
@@ -165,7 +176,7 @@ resource "aws_iam_role_policy" "task" {
 
   name   = "calls"
   role   = aws_iam_role.task[each.key].id
-  policy = jsonencode({ Version = "2012-10-17", Statement = local.allowed[each.key] })
+  policy = jsonencode({ Version = "2012-10-17", Statement = jsondecode(local.allowed[each.key]) })
 }
 
 resource "aws_iam_role" "execution" {
