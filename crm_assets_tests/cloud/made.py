@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Mapping
@@ -41,7 +42,16 @@ class Made:
         return list(resources(self.state))
 
 
+REMOVABLE = """\
+module "platform" {
+  removable = true
+}
+"""
+"""What whoever removes an environment that is not to be removed by mistake has to say first."""
+
+
 def cycle(name: str, folder: Path) -> Made:
+    """Make an environment with the values of its example, plan it again and remove it, all in a folder."""
     seconds: dict[str, float] = {}
 
     def timed(step: str, began: float) -> None:
@@ -50,7 +60,8 @@ def cycle(name: str, folder: Path) -> Made:
     tree = copied(folder)
     emulate(tree / "environments" / name)
     with emulated_aws(folder / "moto.log") as aws:
-        terraform = Terraform(tree / "environments" / name, aws.environment)
+        options = tuple(f"-var-file={file.name}" for file in (tree / "environments" / name).glob("example.tfvars"))
+        terraform = Terraform(tree / "environments" / name, aws.environment, options)
         began = time.monotonic()
         terraform.init()
         timed("init", began)
@@ -63,6 +74,9 @@ def cycle(name: str, folder: Path) -> Made:
         replanned = terraform.replan()
         timed("re-plan", began)
         began = time.monotonic()
+        if re.search(r"^  removable += false$", (terraform.folder / "main.tf").read_text(), re.MULTILINE):
+            (terraform.folder / "removable_override.tf").write_text(REMOVABLE)
+            terraform.apply()
         terraform.destroy()
         timed("destroy", began)
         after = terraform.addresses()

@@ -9,13 +9,14 @@ import pytest
 import yaml
 
 from crm_assets_tests.cloud.terraform import ENVIRONMENTS, TERRAFORM
-from crm_assets_tests.cloud.written_hcl import actions_in, blocks
+from crm_assets_tests.cloud.written_hcl import Block, actions_in, blocks
 from crm_assets_tests.containers.compose import REPOSITORY
 
 FILES = sorted(file for file in TERRAFORM.rglob("*.tf") if ".terraform" not in file.parts)
 FOLDERS = sorted({file.parent for file in FILES if file.parent.name != "tests"})
 EXCEPTION = re.compile(r"#\s*checkov:skip=(?P<check>CKV\w+):(?P<reason>.*)")
-SET_BY_PEOPLE = {TERRAFORM / "bootstrap", TERRAFORM / "modules" / "platform", *(TERRAFORM / "environments").glob("*")}
+PLATFORM = TERRAFORM / "modules" / "platform"
+SET_BY_PEOPLE = {TERRAFORM / "bootstrap", PLATFORM, *(TERRAFORM / "environments").glob("*")}
 """Other modules are handed what these were told, or what a resource is called."""
 WITHOUT_VALIDATION = re.compile(r"bool|object\(.*|map\(.*|list\(object\(.*|set\(object\(.*")
 """Types of which every value will do, or whose parts Terraform checks itself."""
@@ -23,6 +24,10 @@ WITHOUT_VALIDATION = re.compile(r"bool|object\(.*|map\(.*|list\(object\(.*|set\(
 
 def name_of(path: Path) -> str:
     return str(path.relative_to(TERRAFORM))
+
+
+def variables(folder: Path) -> list[Block]:
+    return [one for file in sorted(folder.glob("*.tf")) for one in blocks(file) if one.kind == "variable"]
 
 
 def bare_exceptions(text: str) -> list[str]:
@@ -55,9 +60,12 @@ def test_checkov_leaves_nothing_out_everywhere() -> None:
 @pytest.mark.parametrize("folder", FOLDERS, ids=name_of)
 def test_a_variable_has_a_type_and_a_description_and_what_people_set_a_validation(folder: Path) -> None:
     lacking = []
-    for variable in (one for file in sorted(folder.glob("*.tf")) for one in blocks(file) if one.kind == "variable"):
+    # An environment hands most of what it is told to the platform, which looks at it.
+    handed_on = {one.labels[0] for one in variables(PLATFORM)} if folder.parent.name == "environments" else set()
+    for variable in variables(folder):
         wanted = ["type", "description"]
-        if folder in SET_BY_PEOPLE and not WITHOUT_VALIDATION.fullmatch(variable.value("type")):
+        needless = WITHOUT_VALIDATION.fullmatch(variable.value("type")) or variable.labels[0] in handed_on
+        if folder in SET_BY_PEOPLE and not needless:
             wanted.append("validation")
         lacking += [f"{variable.labels[0]}: {name}" for name in wanted if not variable.sets(name)]
     assert lacking == []
