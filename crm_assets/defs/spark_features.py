@@ -38,6 +38,7 @@ except ImportError as missing:
 LOOK_SECONDS = 5.0
 """How often EMR Serverless is asked how the job is getting on, and S3 what it has to tell."""
 _MADE = "features"
+_ENVIRONMENT = "spark.emr-serverless.driverEnv"
 _PASSING = {
     "InternalServerException",
     "ServiceQuotaExceededException",
@@ -87,15 +88,22 @@ def computed_by_job(inputs: Inputs, step: dg.AssetExecutionContext, month: Month
 
 def job_parameters(settings: Settings, month: Month) -> dict[str, Any]:
     """The arguments of StartJobRun, without those by which Pipes reaches the job."""
-    submit: dict[str, Any] = {"entryPoint": settings.emr_entry_point}
-    if settings.emr_spark_parameters:
-        submit["sparkSubmitParameters"] = settings.emr_spark_parameters
+    # The driver's alone: features are Spark's own functions, so no executor runs Python.
+    python = [
+        f"--conf {_ENVIRONMENT}.{name}={settings.emr_python}" for name in ("PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON")
+    ]
+    parameters = [settings.emr_spark_parameters] if settings.emr_spark_parameters else []
     return {
         "applicationId": settings.emr_application_id,
         "executionRoleArn": settings.emr_role_arn,
         "name": f"{settings.dataset_name} {FEATURE_TABLE.name} {month}",
         "executionTimeoutMinutes": settings.emr_minutes,
-        "jobDriver": {"sparkSubmit": submit},
+        "jobDriver": {
+            "sparkSubmit": {
+                "entryPoint": settings.emr_entry_point,
+                "sparkSubmitParameters": " ".join([*python, *parameters]),
+            }
+        },
         "configurationOverrides": {
             "monitoringConfiguration": {"s3MonitoringConfiguration": {"logUri": _log_url(settings)}}
         },

@@ -87,7 +87,10 @@ class LocalEmr:
                     *(part for item in spark.items() for part in ("--conf", "=".join(item))),
                     str(self.entry_point),
                 ],
-                env={**os.environ, **environment, "PYSPARK_PYTHON": self.python},
+                env={
+                    **os.environ,
+                    **{name: self.python if "PYTHON" in name else value for name, value in environment.items()},
+                },
                 stdout=log,
                 stderr=log,
             )

@@ -131,7 +131,11 @@ def test_what_is_asked_of_emr_serverless() -> None:
     assert asked["name"] == "simulator opportunity_features 2017-04"
     assert asked["executionTimeoutMinutes"] == 60
     assert asked["jobDriver"]["sparkSubmit"]["entryPoint"] == "local:///opt/crm/feature_job.py"
-    assert confs(asked) == {"spark.executor.cores": "4"}
+    assert confs(asked) == {
+        "spark.executor.cores": "4",
+        "spark.emr-serverless.driverEnv.PYSPARK_PYTHON": "/opt/crm/python/bin/python",
+        "spark.emr-serverless.driverEnv.PYSPARK_DRIVER_PYTHON": "/opt/crm/python/bin/python",
+    }
     (logs,) = asked["configurationOverrides"]["monitoringConfiguration"].values()
     assert logs == {"logUri": "s3://lake/crm/.emr/logs/"}
 
