@@ -9,6 +9,9 @@ ifneq ($(SOURCE),)
 export CRM_SOURCE_URL := $(SOURCE)
 endif
 
+# Where it is set, every process that a test starts compiles the whole package anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 # Compose's plugin for Docker, or else the binary of the development tools.
 COMPOSE = $(if $(shell docker compose version 2>/dev/null),docker compose,$(BIN)/docker-compose) -f docker/compose.yaml
 
