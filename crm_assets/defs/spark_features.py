@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -72,7 +72,7 @@ def computed_by_job(inputs: Inputs, step: dg.AssetExecutionContext, month: Month
                 start_job_run_params=job_parameters(settings, month),
                 extras=request.as_extras(),
             )
-        told = next(iter(done.get_custom_messages()), {})
+        told: Mapping[str, Any] = next(iter(done.get_custom_messages()), {})
         files = [path for path in storage.list(_MADE) if path.endswith(".parquet")]
         if len(files) != 1:
             raise EngineError(

@@ -89,7 +89,8 @@ class Launched:
     """A run that the launcher of Dagster's instance, opened as its services do, has started."""
 
     def __init__(self, instance: dg.DagsterInstance) -> None:
-        self.instance, self.launcher = instance, instance.run_launcher
+        self.instance = instance
+        self.launcher: Any = instance.run_launcher
         origin = RepositoryPythonOrigin(
             sys.executable, ModuleCodePointer("crm_assets.definitions", "defs"), entry_point=DEFAULT_DAGSTER_ENTRY_POINT
         )

@@ -207,7 +207,7 @@ def test_without_the_library_the_setting_is_named(monkeypatch: pytest.MonkeyPatc
 def test_the_job_refuses_features_of_another_version() -> None:
     asked = feature_job.FeatureRequest("2017-04", "s3://a", "s3://b", "s3://c", code="0123456789ab")
     with pytest.raises(EngineError, match=r"version [0-9a-f]{12}, the run those of 0123456789ab: build the image anew"):
-        feature_job.compute(None, asked)  # type: ignore[arg-type]  # it is refused before Spark is asked
+        feature_job.compute(cast(Any, "no Spark, for it is not asked"), asked)
 
 
 def test_the_code_location_loads_nothing_of_amazon() -> None:
