@@ -114,7 +114,7 @@ def _log_url(settings: Settings) -> str:
     return f"{settings.emr_url}/logs/"
 
 
-class _JobClient(PipesEMRServerlessClient):  # type: ignore[misc]  # it publishes no types
+class _JobClient(PipesEMRServerlessClient):
     """Dagster's client, which hands context and messages over below one folder of S3 and knows its job's id."""
 
     def __init__(self, work: str) -> None:
@@ -147,7 +147,7 @@ class _JobClient(PipesEMRServerlessClient):  # type: ignore[misc]  # it publishe
         return "EMR Serverless does not say why"
 
 
-class _Messages(PipesS3MessageReader):  # type: ignore[misc]  # as above
+class _Messages(PipesS3MessageReader):
     """Reads messages below a folder of its own, where Dagster's would read from the top of the bucket."""
 
     def __init__(self, bucket: str, folder: str, client: Any) -> None:

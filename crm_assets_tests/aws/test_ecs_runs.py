@@ -146,7 +146,7 @@ def test_a_run_is_looked_at_and_stopped(cloud: Cloud, launched: Launched) -> Non
 
 
 def test_a_task_that_died_is_found_out(cloud: Cloud, launched: Launched) -> None:
-    from moto.core import DEFAULT_ACCOUNT_ID
+    from moto.core.models import DEFAULT_ACCOUNT_ID
     from moto.ecs.models import ecs_backends
 
     arn = launched.run.tags["ecs/task_arn"]
