@@ -110,6 +110,32 @@ def job_parameters(settings: Settings, month: Month) -> dict[str, Any]:
     }
 
 
+def check_application(settings: Settings) -> str:
+    """What the job would run on, for people. Starts nothing.
+
+    Raises SettingsError naming the setting when EMR Serverless does not know the application or it will not do,
+    EngineError when EMR Serverless cannot be asked.
+    """
+    with _told(settings, None):
+        found = _session().client("emr-serverless").get_application(applicationId=settings.emr_application_id)
+    application = found["application"]
+    image = application.get("imageConfiguration", {}).get("imageUri")
+    named = f"CRM_EMR_APPLICATION_ID is {settings.emr_application_id!r}"
+    if application["type"].lower() != "spark":
+        raise SettingsError(f"{named}, which is of type {application['type']}: name an application of type Spark")
+    if application["state"] in {"TERMINATED", "STOPPING"}:
+        raise SettingsError(f"{named}, which is {application['state'].lower()}: start it, or name another")
+    if not image:
+        raise SettingsError(
+            f"{named}, which has no image of its own, and Amazon's has not this package: build docker/emr/Dockerfile, "
+            "and have the application use it"
+        )
+    return (
+        f"{FEATURE_TABLE.name} on EMR Serverless {application.get('name') or settings.emr_application_id} "
+        f"({application['releaseLabel']}, {application['state'].lower()}), image {image}"
+    )
+
+
 def _log_url(settings: Settings) -> str:
     return f"{settings.emr_url}/logs/"
 
@@ -166,7 +192,7 @@ class _Messages(PipesS3MessageReader):
 
 
 @contextmanager
-def _told(settings: Settings, client: _JobClient) -> Iterator[None]:
+def _told(settings: Settings, client: _JobClient | None) -> Iterator[None]:
     """Raise an error of ours in place of those of the AWS libraries and Dagster's client."""
     application = settings.emr_application_id
     try:
@@ -194,6 +220,9 @@ def _told(settings: Settings, client: _JobClient) -> Iterator[None]:
             f"EMR Serverless or S3 cannot be asked: {error}; check AWS_REGION, the role and the network", transient=True
         ) from error
     except RuntimeError as error:
+        # Dagster's client says no more than that the job failed.
+        if client is None:
+            raise
         raise EngineError(
             f"job {client.job_run_id} of EMR Serverless application {application}: {client.details(application)}; see "
             f"its log below {_log_url(settings)}, or leave CRM_FEATURES_ON out to compute on the run's own engine"

@@ -121,6 +121,7 @@ def launched(instance: dg.DagsterInstance) -> Launched:
 
 def test_a_run_is_a_task_of_its_own(cloud: Cloud, launched: Launched) -> None:
     assert type(launched.launcher).__name__ == "EcsRunLauncher"
+    assert launched.launcher.secrets_tags == [], "nobody lists the account's secrets"
     task = cloud.task(launched.run)
     assert task["clusterArn"].endswith(":cluster/crm-assets-dev")
     assert task["taskDefinitionArn"].endswith(f":task-definition/{FAMILY}:1")
