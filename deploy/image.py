@@ -18,13 +18,13 @@ BUILDER = "crm-assets"
 _REPOSITORY = re.compile(
     r"^(?P<registry>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com/(?P<name>[a-z0-9/_.-]+)$"
 )
-_COMMIT = re.compile(r"^[0-9a-f]{40}$")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _DIGEST = re.compile(r"^sha256:[0-9a-f]{64}$")
 
 
 def tag_of(commit: str) -> str:
     """The tag of a commit's image. Raises DeployError for what is no commit."""
-    if not _COMMIT.match(commit):
+    if not _COMMIT.fullmatch(commit):
         raise DeployError(f"COMMIT is {commit!r}, which is not the 40 digits of a commit: COMMIT=$(git rev-parse HEAD)")
     return f"git-{commit}"
 

@@ -13,7 +13,9 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from deploy.api_release import ApiRelease, released
 from deploy.command import REPORTS, DeployError, output_of, required, run, summarise
 from deploy.plan_table import refused, table
 
@@ -63,10 +65,14 @@ class Target:
         """Fetch modules and providers as they are locked, and find the state."""
         run(self.terraform("init", "-input=false", "-lockfile=readonly", f"-backend-config=bucket={self.bucket}"))
 
+    def outputs(self) -> dict[str, Any]:
+        """Terraform's outputs, by their names; none before the first deployment."""
+        told = json.loads(output_of(self.terraform("output", "-json")))
+        return {name: output["value"] for name, output in told.items()}
+
     def running_image(self) -> str:
         """The image the state has; empty before the first deployment."""
-        outputs = json.loads(output_of(self.terraform("output", "-json")))
-        return str(outputs.get("image", {}).get("value") or "")
+        return str(self.outputs().get("image") or "")
 
 
 def checked_image(image: str) -> str:
@@ -103,6 +109,7 @@ def apply(target: Target, variables: Mapping[str, str]) -> None:
     REPORTS.mkdir(exist_ok=True)
     target.note.write_text(json.dumps({"image": target.running_image()}))
     run(target.terraform("apply", "-input=false", "-lock-timeout=10m", PLAN))
+    _release_api(target)
     summarise(f"{target.environment} has {variables.get('IMAGE', '')}")
 
 
@@ -115,7 +122,13 @@ def rollback(target: Target, variables: Mapping[str, str]) -> None:
         raise DeployError("nothing ran before: there is nothing to go back to")
     arguments = ["-input=false", "-auto-approve", "-lock-timeout=10m", f"-var=image={checked_image(image)}"]
     run(target.terraform("apply", *arguments))
+    _release_api(target)
     summarise(f"{target.environment} is back at {image}")
+
+
+def _release_api(target: Target) -> None:
+    if told := target.outputs().get("api_release"):
+        summarise(f"CodeDeploy has moved the API's requests: {released(ApiRelease.of_output(told))}")
 
 
 VERBS: Mapping[str, Callable[[Target, Mapping[str, str]], None]] = {"plan": plan, "apply": apply, "rollback": rollback}

@@ -180,8 +180,7 @@ def main() -> int:
     """Ask until all is well; 1 and what is not where it is not in time."""
     try:
         target = Target.named(os.environ, Path())
-        told = json.loads(output_of(target.terraform("output", "-json")))
-        outputs = {name: each["value"] for name, each in told.items()}
+        outputs = target.outputs()
         image = os.environ.get("IMAGE", "")
         faults = until_well(lambda: _faults(outputs, image), float(os.environ.get("SMOKE_SECONDS", SECONDS)))
     except DeployError as error:
