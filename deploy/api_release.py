@@ -14,7 +14,7 @@ from typing import Any
 
 from deploy.command import DeployError, output_of
 
-SECONDS = 3600
+SECONDS = 2400
 PAUSE = 15
 _RUNNING = frozenset({"Created", "Queued", "InProgress", "Baking", "Ready"})
 _MOVED = "Succeeded"
@@ -26,13 +26,15 @@ class ApiRelease:
     """What Terraform tells of the API where CodeDeploy releases it.
 
     Attributes:
-        application: CodeDeploy's application, whose group has the same name.
+        application: CodeDeploy's application.
+        group: its group of deployments.
         task_definition: ARN of the version that Terraform made.
         container: the container that takes requests, and its port.
         port: of the container.
     """
 
     application: str
+    group: str
     task_definition: str
     container: str
     port: int
@@ -42,8 +44,9 @@ class ApiRelease:
         """From Terraform's output `api_release`. Raises DeployError where it lacks something or names no version."""
         try:
             found = cls(
-                output["application"], output["task_definition"], output.get("container", "api"), int(output["port"])
-            )
+                output["application"], output["group"], output["task_definition"], output["container"],
+                int(output["port"]),
+            )  # fmt: skip
         except KeyError as error:
             raise DeployError(f"Terraform's output api_release has no {error}") from None
         if not _TASK_DEFINITION.match(found.task_definition):
@@ -80,7 +83,7 @@ def released(
     aws = ask or _aws
     created = aws(
         "create-deployment", "--application-name", release.application,
-        "--deployment-group-name", release.application, "--revision", json.dumps(release.revision()),
+        "--deployment-group-name", release.group, "--revision", json.dumps(release.revision()),
     )  # fmt: skip
     number = str(created["deploymentId"])
     end = clock() + SECONDS

@@ -12,6 +12,8 @@ from deploy.command import DeployError
 
 OUTPUT = {
     "application": "crm-assets-prod-api",
+    "group": "crm-assets-prod-api",
+    "container": "api",
     "task_definition": "arn:aws:ecs:eu-central-1:123456789012:task-definition/crm-assets-prod-api:7",
     "port": 8000,
 }

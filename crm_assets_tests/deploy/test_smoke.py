@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pytest_httpserver import HTTPServer
 
 from crm_assets_tests.containers.compose import DOCKER
@@ -17,6 +18,7 @@ from deploy.smoke import (
     PAUSE,
     QUESTIONS,
     Answer,
+    addresses,
     asked,
     faults_of_answers,
     faults_of_images,
@@ -25,8 +27,7 @@ from deploy.smoke import (
 )
 
 URLS = {name: f"https://{name}.crm.example" for name in ("api", "page", "webserver", "mlflow")}
-IMAGE = f"123456789012.dkr.ecr.eu-central-1.amazonaws.com/crm-assets@sha256:{'1' * 64}"
-OLD = f"{IMAGE.partition('@')[0]}@sha256:{'0' * 64}"
+OLD, NEW = f"sha256:{'0' * 64}", f"sha256:{'1' * 64}"
 
 
 def answers(change: Mapping[str, Answer] | None = None) -> Any:
@@ -53,8 +54,8 @@ def test_a_healthy_environment_has_no_faults() -> None:
         (f"{URLS['api']}/health/live", Answer(503), "503: not seen that the API answers"),
         (f"{URLS['api']}/v1/pipeline", Answer(200), "200: not seen that the API lets nobody in without a key"),
         (f"{URLS['page']}/_stcore/health", Answer(None, error="timed out"), "answers timed out"),
-        (f"{URLS['webserver']}/server_info", Answer(200), "Dagster lets nobody in who has not signed in"),
-        (f"{URLS['mlflow']}/health", Answer(200), "MLflow lets nobody in who has not signed in"),
+        (f"{URLS['webserver']}/server_info", Answer(200), "Dagster lets nobody in who is no operator"),
+        (f"{URLS['mlflow']}/health", Answer(200), "MLflow lets nobody in who is no operator"),
         ("http://api.crm.example/", Answer(200), "answers 200 without encryption"),
         ("http://api.crm.example/", Answer(302, "http://elsewhere.example/"), "without encryption"),
     ],
@@ -124,12 +125,20 @@ def test_a_service_that_is_missing_is_told() -> None:
     ]
 
 
-def test_a_task_that_runs_another_image_is_told() -> None:
-    tasks = [
-        {"group": "service:api", "containers": [{"image": IMAGE}]},
-        {"group": "service:code", "containers": [{"image": OLD}, {"image": "amazon/agent:1"}]},
+def test_a_service_that_runs_another_image_is_told() -> None:
+    moved = [{"status": "PRIMARY", "taskDefinition": "api:2"}, {"status": "ACTIVE", "taskDefinition": "api:1"}]
+    services = [
+        service(taskDefinition="code:1"),
+        # Terraform made it with the first version, and CodeDeploy has changed it since.
+        service(serviceName="crm-assets-prod-api", taskDefinition="api:1", taskSets=moved),
     ]
-    assert faults_of_images(tasks, IMAGE) == [f"service:code runs {OLD}"]
+    digests = {"code:1": OLD, "api:1": OLD, "api:2": NEW}
+    assert faults_of_images(services, NEW, digests.__getitem__) == [f"crm-assets-prod-code runs {OLD}"]
+
+
+def test_addresses_are_those_of_services() -> None:
+    urls = {"page": None, "api": "https://api.crm.example/v1", "dagster": "https://dagster.crm.example"}
+    assert addresses(urls) == {"api": "https://api.crm.example", "webserver": "https://dagster.crm.example"}
 
 
 class Clock:
@@ -160,32 +169,41 @@ def test_it_gives_up_in_time() -> None:
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ENVIRONMENT", "prod")
-    monkeypatch.setenv("TERRAFORM_STATE_BUCKET", "crm-assets-state")
-    monkeypatch.setenv("SMOKE_SECONDS", "0")
-    monkeypatch.setenv("IMAGE", IMAGE)
+    for name, value in {
+        "ENVIRONMENT": "prod", "TERRAFORM_STATE_BUCKET": "state", "AWS_REGION": "eu-central-1", "DIGEST": NEW,
+        "SMOKE_SECONDS": "0",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     monkeypatch.setattr(smoke, "faults_of_answers", lambda urls: faults_of_answers(urls, answers()))
     programs = stand_ins(tmp_path / "programs", monkeypatch, "terraform", "aws")
-    told = {"cluster": "crm-assets-prod", "services": ["crm-assets-prod-code"], "urls": URLS}
-    programs.answer("output", out=json.dumps({name: {"value": value} for name, value in told.items()}))
-    programs.answer("describe-services", out=json.dumps({"services": [service()], "failures": []}))
-    programs.answer("list-tasks", out=json.dumps({"taskArns": ["arn:1", "arn:2"]}))
+    urls = {"api": f"{URLS['api']}/v1", "page": URLS["page"], "dagster": URLS["webserver"], "mlflow": URLS["mlflow"]}
+    programs.answer("output", out=json.dumps({"urls": {"value": urls}}))
+    running = {"services": [service(status="ACTIVE", taskDefinition="code:7")], "failures": []}
+    programs.answer("describe-services", out=json.dumps(running))
     return programs
 
 
+def shown(digest: str) -> str:
+    return json.dumps({"taskDefinition": {"containerDefinitions": [{"image": f"registry.example/crm@{digest}"}]}})
+
+
 def test_the_whole_passes_on_a_healthy_environment(programs: Programs) -> None:
-    tasks = [
-        {"group": "service:crm-assets-prod-code", "containers": [{"image": IMAGE}]},
-        # A run that began before the release.
-        {"group": "family:crm-assets-prod-run", "containers": [{"image": OLD}]},
-    ]
-    programs.answer("describe-tasks", out=json.dumps({"tasks": tasks}))
+    programs.answer("describe-task-definition", "code:7", out=shown(NEW))
     assert smoke.main() == 0
+    (asked_for,) = [call for call in programs.calls if "describe-services" in call]
+    assert [f"crm-assets-prod-{name}" for name in smoke.SERVICES] == [
+        word for word in asked_for if word.startswith("crm-assets-prod-")
+    ]
 
 
 def test_the_whole_fails_on_an_old_image(programs: Programs, capsys: pytest.CaptureFixture[str]) -> None:
-    tasks = [{"group": "service:crm-assets-prod-code", "containers": [{"image": OLD}]}]
-    programs.answer("describe-tasks", out=json.dumps({"tasks": tasks}))
+    programs.answer("describe-task-definition", "code:7", out=shown(OLD))
     assert smoke.main() == 1
-    assert f"service:crm-assets-prod-code runs {OLD}" in capsys.readouterr().err
+    assert f"crm-assets-prod-code runs {OLD}" in capsys.readouterr().err
+
+
+def test_every_service_of_the_stack_is_asked_for() -> None:
+    stack = set(yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"])
+    # What AWS has instead: RDS, S3 and Terraform.
+    assert set(smoke.SERVICES) == stack - {"postgres", "minio", "buckets"}
