@@ -5,9 +5,13 @@ BIN := .venv/bin
 SETUP := .venv/.installed
 SPARK := .venv/.spark
 SOURCE ?=
+PYTHON3 ?= python3
 ifneq ($(SOURCE),)
 export CRM_SOURCE_URL := $(SOURCE)
 endif
+
+# Where it is set, every process that a test starts compiles the whole package anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 # Compose's plugin for Docker, or else the binary of the development tools.
 COMPOSE = $(if $(shell docker compose version 2>/dev/null),docker compose,$(BIN)/docker-compose) -f docker/compose.yaml
@@ -107,6 +111,90 @@ format: $(SETUP) ## Format the code
 docs: $(SETUP) ## Write the pages that are made from the code
 	@$(BIN)/python -m crm_assets.reference_pages docs
 
+CHECKS := .venv-checks/.installed
+
+$(CHECKS): requirements-checks.lock checks/package.json checks/package-lock.json | $(SETUP)
+	@test -x .venv-checks/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python .venv-checks
+	@$(BIN)/uv pip install --python .venv-checks/bin/python --quiet --compile-bytecode --require-hashes -r requirements-checks.lock
+	@cp checks/package.json checks/package-lock.json .venv-checks/
+	@npm ci --prefix .venv-checks --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
+.PHONY: checks test-checks secrets-baseline audit coverage test-integration lock-checks
+checks: $(CHECKS) ## Check workflows, secrets, security, Dockerfiles and Compose's file; CHECK=zizmor runs one (docs/security.md)
+	@.venv-checks/bin/python -m checks $(CHECK)
+
+test-checks: $(CHECKS) ## Make each kind of mistake in a copy and see that the checks find it
+	@$(BIN)/pytest checks -p no:cacheprovider
+
+secrets-baseline: $(CHECKS) ## Write anew what looks like a secret and is none; have the change reviewed
+	@.venv-checks/bin/python -m checks.secret_scan . --write
+
+audit: $(CHECKS) ## Look up known vulnerabilities of every locked package (needs the internet)
+	@.venv-checks/bin/python -m checks.audit
+
+COVERAGE := .venv/.coverage
+
+$(COVERAGE): $(SETUP) requirements-coverage.lock
+	@$(BIN)/uv pip install --python $(BIN)/python --quiet --compile-bytecode --require-hashes -r requirements-coverage.lock
+	@touch $@
+
+coverage: $(COVERAGE) ## Run the tests and fail where they reach less than 90 % of the package's lines; COVERED=FOLDER runs some
+	@mkdir -p bench
+	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered \
+		--cov-report=xml:bench/coverage.xml --cov-report=html:bench/coverage $(COVERED)
+
+test-integration: $(SETUP) ## Run the tests on real servers; TEST_POSTGRES_URL names a PostgreSQL instead of one they start
+	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder crm_assets_tests/integration
+
+lock-checks: $(SETUP) ## Resolve anew what the checks and the measuring of coverage need
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--upgrade requirements-checks.in -o requirements-checks.lock
+	@echo pytest-cov | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --constraint requirements.lock \
+		--generate-hashes --no-emit-index-url --no-header --no-annotate --upgrade - -o requirements-coverage.lock
+	@npm update --prefix checks --package-lock-only --ignore-scripts --no-audit --no-fund --silent
+
+.PHONY: validate-model validate-kaggle pull-request-comment propose-locks
+validate-model: $(SETUP) ## Probe for leakage and backtest, on SOURCE or the simulated CRM; table to bench/validation
+	@$(BIN)/python -m checks.model_validation
+
+validate-kaggle: $(SETUP) ## The same on Kaggle's CRM, where KAGGLE_USERNAME and KAGGLE_KEY are set
+	@$(BIN)/python -m checks.model_validation --kaggle
+
+pull-request-comment: ## Put REPORT into the comment on PULL_REQUEST that was made for it (needs gh)
+	@checks/pull_request_comment.sh
+
+propose-locks: ## Put changed locks into a branch and a pull request (needs gh)
+	@checks/propose_locks.sh
+
+.PHONY: image image-push image-find image-scan deploy-plan deploy-apply deploy-smoke deploy-rollback dagster-plus
+image: ## Build the image of every service
+	@docker build --file docker/Dockerfile --tag crm-assets:0.1.0 .
+
+image-push: ## Build for REPOSITORY and push, with SBOM and provenance; tells its digest (docs/release.md)
+	@$(PYTHON3) -m deploy.image push
+
+image-find: ## Tell the digest of the image that was built of this commit
+	@$(PYTHON3) -m deploy.image find
+
+image-scan: ## Look for known vulnerabilities in IMAGE (needs Docker and the internet)
+	@deploy/scan.sh
+
+deploy-plan: ## Show what IMAGE would change in ENVIRONMENT, without values
+	@$(PYTHON3) -m deploy.release plan
+
+deploy-apply: ## Bring IMAGE to ENVIRONMENT, as it was planned
+	@$(PYTHON3) -m deploy.release apply
+
+deploy-smoke: ## Ask every service of ENVIRONMENT whether it answers as it should
+	@$(PYTHON3) -m deploy.smoke
+
+deploy-rollback: ## Put back what ran in ENVIRONMENT before deploy-apply
+	@$(PYTHON3) -m deploy.release rollback
+
+dagster-plus: $(SETUP) ## Deploy the code location to Dagster+, for a branch where this is one
+	@deploy/dagster_plus.sh
+
 bench: $(SETUP) ## Measure speed and memory; figures to bench/
 	@$(BIN)/python -m crm_assets_tests.benchmarks
 
@@ -132,6 +220,23 @@ lock: $(SETUP) ## Resolve the dependencies anew
 		--no-emit-index-url --no-header --upgrade pyproject.toml -o requirements.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra spark --constraint requirements.lock \
 		--generate-hashes --no-emit-index-url --no-header --upgrade pyproject.toml -o requirements-spark.lock
+
+.PHONY: terraform-check test-cloud lock-cloud
+terraform-check: .venv-cloud/.installed ## Check style, validity, tests and checkov of Terraform's files (needs Terraform)
+	@CHECKOV=$(CURDIR)/.venv-cloud/bin/checkov terraform/check.sh $(ONLY)
+
+test-cloud: $(SETUP) .venv-cloud/.installed ## Apply, re-plan and destroy every environment on an emulated AWS (needs Terraform)
+	@$(BIN)/pytest -m cloud -s
+
+# An environment of its own: what these need does not go with what we need.
+.venv-cloud/.installed: requirements-cloud.lock | $(SETUP)
+	@test -x .venv-cloud/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python .venv-cloud
+	@$(BIN)/uv pip install --python .venv-cloud/bin/python --quiet --require-hashes -r requirements-cloud.lock
+	@touch $@
+
+lock-cloud: $(SETUP) ## Resolve anew what the checks of Terraform's files need
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--upgrade requirements-cloud.in -o requirements-cloud.lock
 
 .PHONY: diagrams docs-site docs-serve notebooks test-docs lock-docs
 DOCS := .venv-docs/bin
@@ -171,4 +276,4 @@ lock-docs: $(SETUP) ## Resolve what the documentation and the notebooks need ane
 		--generate-hashes --no-emit-index-url --no-header --upgrade -o requirements-notebooks.lock
 
 clean: ## Remove the environment, the lake and Dagster's and MLflow's state
-	@rm -rf .venv .venv-docs site lake .crm_assets bench
+	@rm -rf .venv .venv-* site lake .crm_assets bench

@@ -218,8 +218,14 @@ def _registry(settings: Settings) -> str:
 def _dagster(settings: Settings) -> str:
     from crm_assets.dagster_home import check_storage, kept_because
 
-    kept = kept_because(settings)
-    return f"{check_storage(settings)}{f'; {kept}' if kept else ''}"
+    told = [check_storage(settings)]
+    if settings.dagster_run_launcher == "ecs":
+        from crm_assets.ecs_tasks import check_tasks
+
+        told.append(check_tasks(settings))
+    if kept := kept_because(settings):
+        told.append(kept)
+    return "; ".join(told)
 
 
 def _alerts(settings: Settings) -> str:

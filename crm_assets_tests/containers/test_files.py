@@ -94,6 +94,42 @@ def test_no_service_runs_as_root_or_may_become_it(services: dict[str, dict[str, 
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert not service.get("privileged", False), name
         assert not any(mount["source"].endswith("docker.sock") for mount in service.get("volumes", [])), name
+        assert not {"pid", "ipc", "network_mode", "cap_add", "devices"} & set(service), name
+
+
+def test_no_service_can_write_but_to_its_volumes_and_to_memory(services: dict[str, dict[str, Any]]) -> None:
+    for name, service in services.items():
+        assert service["read_only"], name
+        assert "/tmp" in {mount.partition(":")[0] for mount in service["tmpfs"]}, name
+        assert all(re.search(r":size=\d+m$", mount) for mount in service["tmpfs"]), name
+        for mount in service.get("volumes", []):
+            assert mount["type"] == "volume" or mount["read_only"], f"{name} writes to {mount['source']} of the host"
+
+
+def test_what_runs_put_aside_is_on_a_disk(services: dict[str, dict[str, Any]]) -> None:
+    code = services["code"]
+    (scratch,) = [mount for mount in code["volumes"] if mount["target"] == code["environment"]["TMPDIR"]]
+    assert scratch["type"] == "volume"
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda file: file.name)
+def test_an_image_ends_as_a_user_without_rights(dockerfile: Path) -> None:
+    final = re.split(r"^FROM ", dockerfile.read_text(), flags=re.M)[-1]
+    assert re.findall(r"^USER (\S+)$", final, re.M)[-1] == "10001:10001"
+    assert not re.search(r"\bsudo\b|chmod\b.*(\+s|[0-7]?[4-7][0-7]{3}\b)", final)
+    assert not re.search(r"^ADD ", dockerfile.read_text(), re.M), "COPY fetches nothing and unpacks nothing"
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda file: file.name)
+def test_no_secret_gets_into_an_image(dockerfile: Path) -> None:
+    set_in_it = re.findall(r"^(?:ARG|ENV) +(\w+)|^ {4}(\w+)=", dockerfile.read_text(), re.M)
+    assert not [name for pair in set_in_it for name in pair if re.search("PASSWORD|SECRET|TOKEN|_KEY", name)]
+
+
+def test_libraries_keep_nothing_in_a_home_that_is_read_only() -> None:
+    kept = dict(re.findall(r"(MPLCONFIGDIR|KAGGLEHUB_CACHE|XDG_CACHE_HOME)=(\S+)", (DOCKER / "Dockerfile").read_text()))
+    assert len(kept) == 3
+    assert all(place.startswith("/tmp/") for place in kept.values())
 
 
 def test_images_are_pinned(services: dict[str, dict[str, Any]]) -> None:
@@ -165,8 +201,6 @@ def test_the_page_is_in_a_profile_and_has_the_issuer_but_no_data(services: dict[
     plain = json.loads(compose("config", "--format", "json", env_file=EXAMPLE).stdout)["services"]
     assert set(services) - set(plain) == {"page"}
     page, api = services["page"], services["api"]["environment"]
-    assert page["read_only"]
-    assert page["tmpfs"] == ["/tmp"]
     assert not page.get("volumes")
     assert page["environment"]["CRM_API_OIDC_ISSUER"] == api["CRM_API_OIDC_ISSUER"]
     assert page["environment"]["CRM_APP_API_URL"] == "http://api:8000"
@@ -230,7 +264,7 @@ def test_one_service_writes_dagsters_configuration_where_the_others_read_it(
     (command,) = re.findall(r"^CMD (.+)$", dockerfile, re.M)
     assert "python -m crm_assets.dagster_home && exec dagster api grpc" in json.loads(command)[-1]
     for name in ("code", "webserver", "daemon"):
-        assert {(mount["source"], mount["target"]) for mount in services[name]["volumes"]} == {("dagster", home)}
+        assert ("dagster", home) in {(mount["source"], mount["target"]) for mount in services[name]["volumes"]}
     for name in ("webserver", "daemon"):
         assert services[name]["depends_on"]["code"]["condition"] == "service_healthy"
         assert "dagster_home" not in " ".join(services[name]["command"])

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
@@ -23,6 +24,8 @@ from crm_assets_tests.integration.required import not_installed
 
 START_SECONDS = 60
 STOP_SECONDS = 20
+GIVEN = "TEST_POSTGRES_URL"
+"""URL of a running server on this machine, with its user `postgres`, to use instead of starting one."""
 _DEBIAN = Path("/usr/lib/postgresql")
 """Where Debian has a folder for each version, off the path."""
 
@@ -65,7 +68,10 @@ class PostgresServer:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
-    """A running server, one per test session (and per worker of pytest-xdist)."""
+    """A running server, one per test session (and per worker of pytest-xdist), or the one that is given."""
+    if url := os.environ.get(GIVEN):
+        yield given_server(url)
+        return
     binaries = required_programs()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -109,6 +115,14 @@ def postgres_server() -> Iterator[PostgresServer]:
                 process.wait()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def given_server(url: str) -> PostgresServer:
+    """The server at a URL. Raises ValueError for another machine's or another user's, which the tests do not know."""
+    parts = urlsplit(url)
+    if parts.hostname != "127.0.0.1" or parts.username != "postgres" or not parts.port or not parts.password:
+        raise ValueError(f"{GIVEN} has to be postgresql+psycopg2://postgres:PASSWORD@127.0.0.1:PORT/postgres")
+    return PostgresServer(parts.port, unquote(parts.password))
 
 
 @pytest.fixture

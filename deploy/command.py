@@ -1,0 +1,65 @@
+"""Other programs, started; and what a job on GitHub is told."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+REPORTS = Path("bench")
+"""Folder of what is told about a deployment, which git ignores."""
+
+
+class DeployError(Exception):
+    """Something that keeps an image from an environment, with the remedy."""
+
+
+def required(name: str, example: str, environment: Mapping[str, str] | None = None) -> str:
+    """The value of a variable of the environment. Raises DeployError where it is missing or empty."""
+    value = (os.environ if environment is None else environment).get(name, "")
+    if not value:
+        raise DeployError(f"{name} is not set: write it in front of the command, such as {name}={example}")
+    return value
+
+
+def output_of(command: Sequence[str], *, given: str | None = None) -> str:
+    """What a program prints. Raises DeployError with what it complained of."""
+    try:
+        done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise DeployError(f"{command[0]} is not installed") from None
+    if done.returncode:
+        raise DeployError(f"{' '.join(command[:3])} failed: {done.stderr.strip()[-2000:]}")
+    return done.stdout
+
+
+def run(command: Sequence[str]) -> None:
+    """Start a program that shows what it does. Raises DeployError when it fails."""
+    try:
+        code = subprocess.run(command, check=False).returncode
+    except FileNotFoundError:
+        raise DeployError(f"{command[0]} is not installed") from None
+    if code:
+        raise DeployError(f"{' '.join(command[:3])} failed with code {code}; what it said is above")
+
+
+def tell(**values: str) -> None:
+    """Print each value, and hand it to later steps of a job on GitHub."""
+    lines = [f"{name}={value}" for name, value in values.items()]
+    if any("\n" in line for line in lines):
+        raise DeployError("a value of more than one line cannot be handed on")
+    print("\n".join(lines))
+    _append("GITHUB_OUTPUT", "\n".join(lines))
+
+
+def summarise(text: str) -> None:
+    """Print a text, and show it on the page of a job on GitHub."""
+    print(text)
+    _append("GITHUB_STEP_SUMMARY", text)
+
+
+def _append(variable: str, text: str) -> None:
+    if file := os.environ.get(variable):
+        with Path(file).open("a") as opened:
+            opened.write(f"{text}\n")

@@ -1,0 +1,56 @@
+"""What a plan of Terraform would do, as a table of names without values, and what of it is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+KEPT = frozenset(
+    {
+        "aws_db_instance",
+        "aws_ecr_repository",
+        "aws_kms_key",
+        "aws_s3_bucket",
+        "aws_secretsmanager_secret",
+    }
+)
+"""Kinds of resources that hold what cannot be made again: nothing of them goes without somebody's saying so."""
+
+_VERBS: Mapping[tuple[str, ...], str] = {
+    ("create",): "create",
+    ("update",): "change",
+    ("delete",): "delete",
+    ("delete", "create"): "replace",
+    ("create", "delete"): "replace",
+    ("forget",): "forget",
+}
+_LOSES = frozenset({"delete", "replace", "forget"})
+
+
+def changes(plan: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Verb, kind and address of each resource that a plan, as `terraform show -json` tells it, would touch."""
+    found = []
+    for change in plan.get("resource_changes", []):
+        verb = _VERBS.get(tuple(change["change"]["actions"]))
+        if verb and change.get("mode", "managed") == "managed":
+            found.append((verb, str(change["type"]), str(change["address"])))
+    return sorted(found, key=lambda row: (list(_VERBS.values()).index(row[0]), row[2]))
+
+
+def refused(plan: Mapping[str, Any]) -> list[str]:
+    """Addresses that would lose what they hold."""
+    return [address for verb, kind, address in changes(plan) if verb in _LOSES and kind in KEPT]
+
+
+def table(environment: str, plan: Mapping[str, Any]) -> str:
+    """A plan as Markdown: how many of each verb, and which; no value of it, for some are secrets."""
+    rows = changes(plan)
+    if not rows:
+        return f"### {environment}: nothing would change\n"
+    counts = {verb: sum(row[0] == verb for row in rows) for verb in dict.fromkeys(row[0] for row in rows)}
+    told = ", ".join(f"{count} to {verb}" for verb, count in counts.items())
+    lines = [f"### {environment}: {told}", "", "| | Resource |", "| --- | --- |"]
+    lines += [f"| {verb} | `{address}` |" for verb, _, address in rows]
+    if kept := refused(plan):
+        lines += ["", f"Refused, for it would lose what {', '.join(f'`{address}`' for address in kept)} holds."]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,199 @@
+"""Whether an environment works after a deployment: its services run the image, and answer as they should.
+
+`python -m deploy.smoke` reads where they are from Terraform's outputs, and asks until all is well or SMOKE_SECONDS are
+over: the load balancer and Fargate take their time.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import ssl
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from deploy.command import DeployError, output_of, summarise
+from deploy.release import Target
+
+SECONDS = 900
+PAUSE = 10
+TIMEOUT = 20
+SIGN_IN = frozenset({301, 302, 303, 307, 401, 403})
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a service, and which answers are good.
+
+    Attributes:
+        service: as Compose and ECS name it.
+        path: behind the service's address.
+        good: the status codes that are well.
+        why: what a good answer shows.
+    """
+
+    service: str
+    path: str
+    good: frozenset[int]
+    why: str
+
+
+QUESTIONS = (
+    Question("api", "/health/live", frozenset({200}), "the API answers"),
+    Question("api", "/v1/pipeline", frozenset({401}), "the API lets nobody in without a key"),
+    Question("page", "/_stcore/health", frozenset({200}), "the page's server answers"),
+    Question("webserver", "/server_info", SIGN_IN, "Dagster lets nobody in who has not signed in"),
+    Question("mlflow", "/health", SIGN_IN, "MLflow lets nobody in who has not signed in"),
+)
+"""The daemon and the code location have no address; whether they run is told by ECS."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A status code and where it leads, or why there was none."""
+
+    status: int | None
+    location: str = ""
+    error: str = ""
+
+
+def asked(url: str) -> Answer:
+    """The answer to a GET of an https:// or http:// address, without following where it leads."""
+    parts = urlsplit(url)
+    port = parts.port
+    connection: http.client.HTTPConnection
+    if parts.scheme == "https":
+        context = ssl.create_default_context()
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        connection = http.client.HTTPSConnection(parts.hostname or "", port, timeout=TIMEOUT, context=context)
+    else:
+        connection = http.client.HTTPConnection(parts.hostname or "", port, timeout=TIMEOUT)
+    try:
+        connection.request("GET", parts.path or "/", headers={"User-Agent": "crm-assets-smoke"})
+        answered = connection.getresponse()
+        return Answer(answered.status, answered.getheader("Location", ""))
+    except (OSError, http.client.HTTPException) as error:
+        return Answer(None, error=f"{type(error).__name__}: {error}")
+    finally:
+        connection.close()
+
+
+def faults_of_answers(urls: Mapping[str, str], ask: Callable[[str], Answer] = asked) -> list[str]:
+    """What is wrong with what the services answer.
+
+    Args:
+        urls: service -> its https:// address; a service without one is not asked.
+        ask: what is answered to a GET.
+    """
+    faults = []
+    for question in QUESTIONS:
+        if question.service not in urls:
+            continue
+        url = f"{urls[question.service].rstrip('/')}{question.path}"
+        answer = ask(url)
+        if answer.status not in question.good:
+            faults.append(f"{url} answers {answer.status or answer.error}: not seen that {question.why}")
+    for service, url in urls.items():
+        faults += [f"{service}: {told}" for told in _not_encrypted(url, ask)]
+    return faults
+
+
+def _not_encrypted(url: str, ask: Callable[[str], Answer]) -> Iterable[str]:
+    if not url.startswith("https://"):
+        yield f"{url} is not encrypted"
+        return
+    plain = f"http://{urlsplit(url).hostname}/"
+    answer = ask(plain)
+    # Refused is as good as sent on.
+    if answer.status is not None and not (
+        answer.status in {301, 302, 307, 308} and answer.location.startswith("https://")
+    ):
+        yield f"{plain} answers {answer.status} without encryption"
+
+
+def faults_of_services(services: Iterable[Mapping[str, Any]], failures: Iterable[Mapping[str, Any]] = ()) -> list[str]:
+    """What is wrong with services as `aws ecs describe-services` tells them; empty once all run what they should."""
+    faults = [f"{failure.get('arn')}: {failure.get('reason')}" for failure in failures]
+    for service in services:
+        name = service["serviceName"]
+        if service["runningCount"] != service["desiredCount"]:
+            faults.append(f"{name} runs {service['runningCount']} of {service['desiredCount']} tasks")
+        for deployment in service.get("deployments", []):
+            state = deployment.get("rolloutState", "COMPLETED")
+            if state != "COMPLETED":
+                faults.append(
+                    f"{name} is being rolled out: {state} {deployment.get('rolloutStateReason', '')}".rstrip()
+                )
+    return faults
+
+
+def faults_of_images(tasks: Iterable[Mapping[str, Any]], image: str) -> list[str]:
+    """Tasks as `aws ecs describe-tasks` tells them that run another image than the one with this digest."""
+    digest = image.partition("@")[2]
+    return [
+        f"{task['group']} runs {container.get('image')}"
+        for task in tasks
+        for container in task["containers"]
+        if container.get("image", "").partition("@")[0] == image.partition("@")[0]
+        and container["image"].partition("@")[2] != digest
+    ]
+
+
+def until_well(
+    faults: Callable[[], list[str]],
+    seconds: float = SECONDS,
+    clock: Callable[[], float] = time.monotonic,
+    pause: Callable[[float], None] = time.sleep,
+) -> list[str]:
+    """The faults that are left once there are none, or the time is over."""
+    end = clock() + seconds
+    while True:
+        found = faults()
+        if not found or clock() >= end:
+            return found
+        pause(PAUSE)
+
+
+def _faults(outputs: Mapping[str, Any], image: str) -> list[str]:
+    cluster, names = outputs["cluster"], sorted(outputs["services"])
+    described = _ecs("describe-services", "--cluster", cluster, "--services", *names)
+    faults = faults_of_services(described["services"], described["failures"])
+    running = _ecs("list-tasks", "--cluster", cluster, "--desired-status", "RUNNING")["taskArns"]
+    if image and running:
+        tasks = _ecs("describe-tasks", "--cluster", cluster, "--tasks", *running[:100])["tasks"]
+        # A run of Dagster's that began before goes on in its own image.
+        faults += faults_of_images([task for task in tasks if task.get("group", "").startswith("service:")], image)
+    return faults + faults_of_answers(outputs["urls"])
+
+
+def _ecs(*arguments: str) -> Any:
+    return json.loads(output_of(["aws", "ecs", *arguments, "--output", "json"]))
+
+
+def main() -> int:
+    """Ask until all is well; 1 and what is not where it is not in time."""
+    try:
+        target = Target.named(os.environ, Path())
+        told = json.loads(output_of(target.terraform("output", "-json")))
+        outputs = {name: each["value"] for name, each in told.items()}
+        image = os.environ.get("IMAGE", "")
+        faults = until_well(lambda: _faults(outputs, image), float(os.environ.get("SMOKE_SECONDS", SECONDS)))
+    except DeployError as error:
+        faults = [str(error)]
+    except KeyError as error:
+        faults = [f"Terraform has no output {error}, which the smoke test needs"]
+    if faults:
+        print("\n".join(faults), file=sys.stderr)
+        return 1
+    summarise(f"{target.environment} answers as it should, on {image or 'what was there'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
