@@ -10,6 +10,9 @@ ifneq ($(SOURCE),)
 export CRM_SOURCE_URL := $(SOURCE)
 endif
 
+# Where it is set, every process that a test starts compiles the whole package anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 # Compose's plugin for Docker, or else the binary of the development tools.
 COMPOSE = $(if $(shell docker compose version 2>/dev/null),docker compose,$(BIN)/docker-compose) -f docker/compose.yaml
 
@@ -238,5 +241,42 @@ lock-cloud: $(SETUP) ## Resolve anew what the checks of Terraform's files need
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--upgrade requirements-cloud.in -o requirements-cloud.lock
 
+.PHONY: diagrams docs-site docs-serve notebooks test-docs lock-docs
+DOCS := .venv-docs/bin
+DOCS_SETUP := .venv-docs/.installed
+
+$(DOCS_SETUP): requirements-docs.lock $(SETUP)
+	@test -x $(DOCS)/python || $(BIN)/uv venv --quiet --python $(BIN)/python .venv-docs
+	@$(BIN)/uv pip sync --python $(DOCS)/python --quiet --compile-bytecode --require-hashes requirements-docs.lock
+	@touch $@
+
+diagrams: $(DOCS_SETUP) ## Draw the architecture from docs/architecture/workspace.dsl
+	@$(DOCS)/python -m crm_assets_tests.architecture --d2 $(DOCS)/d2
+
+docs-site: $(DOCS_SETUP) ## Build the documentation as a site that needs no network, to site/
+	@$(DOCS)/mkdocs build --strict --quiet
+
+docs-serve: $(DOCS_SETUP) ## Show the documentation on http://127.0.0.1:8800, and anew when a page changes
+	@$(DOCS)/mkdocs serve --strict --dev-addr 127.0.0.1:$(or $(PORT),8800)
+
+# Beside the locked packages, of which it changes none.
+NOTEBOOKS := .venv/.notebooks
+$(NOTEBOOKS): $(SETUP) requirements-notebooks.lock
+	@$(BIN)/uv pip install --python $(BIN)/python --quiet --compile-bytecode --require-hashes -r requirements-notebooks.lock
+	@touch $@
+
+notebooks: $(NOTEBOOKS) ## Run the notebooks, and take their outputs out again
+	@$(BIN)/nbstripout notebooks/*.ipynb
+	@$(BIN)/pytest -m notebooks
+
+test-docs: $(SETUP) ## Run the commands that stand on the pages, and compare those that do not run with their reasons
+	@$(BIN)/pytest -m commands
+
+lock-docs: $(SETUP) ## Resolve what the documentation and the notebooks need anew
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --group docs --generate-hashes \
+		--no-emit-index-url --no-header --upgrade -o requirements-docs.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --group notebooks --constraint requirements.lock \
+		--generate-hashes --no-emit-index-url --no-header --upgrade -o requirements-notebooks.lock
+
 clean: ## Remove the environment, the lake and Dagster's and MLflow's state
-	@rm -rf .venv .venv-* lake .crm_assets bench
+	@rm -rf .venv .venv-* site lake .crm_assets bench

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import secrets
@@ -13,6 +14,7 @@ import sqlite3
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -46,7 +48,17 @@ storage:
       # The variable's value is never written anywhere.
       env: {_VARIABLE}
 """
+_PROCESSES = """\
+# Asks the code server whether it still has a run; a server that cannot tell is taken to have it.
+run_launcher:
+  module: crm_assets.defs.launching
+  class: WatchedRunLauncher
+"""
 _START_SECONDS, _CANCEL_SECONDS, _LOOK_SECONDS = 180, 180, 60
+_TASK_START_SECONDS = 600
+"""A Fargate task may wait for capacity, and fetches the image first."""
+RUN_CONTAINER = "run"
+"""The container of the task definition that the run is executed in."""
 _DEQUEUE_SECONDS = 2
 _TICK_DAYS, _SKIPPED_TICK_DAYS = 90, 7
 
@@ -69,6 +81,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
 def configuration(settings: Settings) -> str:
     """The content of `dagster.yaml`, without a header and without any secret."""
     storage = _STORAGE if settings.dagster_postgres_url else ""
+    on_ecs = settings.dagster_run_launcher == "ecs"
     return f"""\
 telemetry:
   enabled: false
@@ -79,11 +92,7 @@ nux:
   class: QueuedRunCoordinator
   config:
     dequeue_interval_seconds: {_DEQUEUE_SECONDS}
-# Asks the code server whether it still has a run; a server that cannot tell is taken to have it.
-run_launcher:
-  module: crm_assets.defs.launching
-  class: WatchedRunLauncher
-concurrency:
+{_tasks(settings) if on_ecs else _PROCESSES}concurrency:
   runs:
     max_concurrent_runs: {settings.dagster_runs_at_once}
   pools:
@@ -91,11 +100,11 @@ concurrency:
     default_limit: 1
 run_monitoring:
   enabled: true
-  start_timeout_seconds: {_START_SECONDS}
+  start_timeout_seconds: {_TASK_START_SECONDS if on_ecs else _START_SECONDS}
   cancel_timeout_seconds: {_CANCEL_SECONDS}
-  # Runs are processes of the code server, which cannot be resumed: what died is made again by the next run.
+  # A run cannot be resumed: what died is made again by the next run.
   max_resume_run_attempts: 0
-  # Nothing else ends a run whose code server died with it.
+  # Nothing else ends a run that hangs, or whose code server died with it.
   max_runtime_seconds: {round(settings.dagster_run_hours * 3600)}
   # Not before a lock that a dead process held on the lake has run out.
   poll_interval_seconds: {_LOOK_SECONDS}
@@ -115,12 +124,50 @@ retention:
 """
 
 
+def _tasks(settings: Settings) -> str:
+    """The launcher by which each run is a Fargate task; JSON is YAML, too."""
+    if settings.ecs_run_spot:
+        capacity = "\n      capacityProviderStrategy: [{capacityProvider: FARGATE_SPOT, weight: 1}]"
+    else:
+        capacity = "\n      launchType: FARGATE"
+    return f"""\
+# Each run is a task of its own, in the network that is named here and not in that of who starts it.
+run_launcher:
+  module: dagster_aws.ecs
+  class: EcsRunLauncher
+  config:
+    task_definition: {json.dumps(settings.ecs_task_definition)}
+    container_name: {RUN_CONTAINER}
+    use_current_ecs_task_config: false
+    # Secrets are those of the task definition; without this, whoever starts a run would list all of the account.
+    secrets_tag: null
+    run_task_kwargs:
+      cluster: {json.dumps(settings.ecs_cluster)}{capacity}
+      networkConfiguration:
+        awsvpcConfiguration:
+          subnets: {json.dumps(settings.ecs_subnet_ids)}
+          securityGroups: {json.dumps(settings.ecs_security_group_ids)}
+          assignPublicIp: {"ENABLED" if settings.ecs_public_ip else "DISABLED"}
+"""
+
+
+def check_launcher(settings: Settings) -> None:
+    """Raise SettingsError when what the run launcher needs is not installed; loads nothing of it."""
+    if settings.dagster_run_launcher == "ecs" and find_spec("dagster_aws") is None:
+        raise SettingsError(
+            "CRM_DAGSTER_RUN_LAUNCHER is 'ecs', but dagster_aws is not installed: pip install 'crm-assets[aws]', or "
+            "leave CRM_DAGSTER_RUN_LAUNCHER out"
+        )
+
+
 def dagster_home(settings: Settings) -> Path:
     """Dagster's home, made with its `dagster.yaml`, which is written anew when the settings ask for another.
 
     A file that a person edited or brought is left as it is. Raises SettingsError when the folder or file cannot be
-    made, and when such a file keeps runs elsewhere than in the PostgreSQL that the settings name.
+    made, when such a file keeps runs elsewhere than in the PostgreSQL that the settings name, and when what the run
+    launcher needs is not installed.
     """
+    check_launcher(settings)
     home = home_of(settings)
     variable = _HOME_VARIABLE if os.environ.get(_HOME_VARIABLE) else "CRM_HOME"
     wanted = _with_header(configuration(settings))

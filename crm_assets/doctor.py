@@ -44,7 +44,8 @@ class Finding:
     """What was found of one part.
 
     Attributes:
-        what: settings, source, lake, registry, dagster, alerts, or write-back where it has a target.
+        what: settings, source, lake, registry, dagster, alerts, features where they are made elsewhere, or write-back
+            where it has a target.
         text: what is there, or what is wrong and how to mend it.
         error: the fault; None when there is none.
         seconds: that looking took.
@@ -101,6 +102,7 @@ def diagnose(source: str | None = None) -> Diagnosis:
             ("registry", _registry),
             ("dagster", _dagster),
             ("alerts", _alerts),
+            *([("features", _features)] if settings.features_on == "emr-serverless" else []),
             *([("write-back", _write_back)] if settings.writeback_url else []),
         ):
             findings.append(_found(what, look, settings))
@@ -218,8 +220,20 @@ def _registry(settings: Settings) -> str:
 def _dagster(settings: Settings) -> str:
     from crm_assets.dagster_home import check_storage, kept_because
 
-    kept = kept_because(settings)
-    return f"{check_storage(settings)}{f'; {kept}' if kept else ''}"
+    told = [check_storage(settings)]
+    if settings.dagster_run_launcher == "ecs":
+        from crm_assets.ecs_tasks import check_tasks
+
+        told.append(check_tasks(settings))
+    if kept := kept_because(settings):
+        told.append(kept)
+    return "; ".join(told)
+
+
+def _features(settings: Settings) -> str:
+    from crm_assets.defs.spark_features import check_application
+
+    return check_application(settings)
 
 
 def _alerts(settings: Settings) -> str:

@@ -18,6 +18,7 @@ from pydantic import (
     PlainSerializer,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -56,6 +57,15 @@ _ALERT_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 CANDIDATE_NAMES = ("blend", "cure_hazard", "lightgbm", "catboost", "random_forest", "logistic")
 """The candidate models, whose definitions are not imported here; they are in `modelling.candidates`."""
 
+_ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/\S+")
+_ECS_NEEDS = {
+    "ecs_task_definition": "the family or ARN of the task definition",
+    "ecs_cluster": "the name or ARN of the cluster",
+    "ecs_subnets": "the subnets' ids",
+    "ecs_security_groups": "the security groups' ids",
+}
+_EMR_NEEDS = {"emr_application_id": "the application's id", "emr_role_arn": "the ARN of the job's role"}
+"""Setting that a choice needs -> what it is."""
 _LOCAL_DAGSTER = "http://localhost:3000"
 _POSTGRES_SCHEME = "postgresql+psycopg2"
 _TARGET_SCHEMES = ("s3", _POSTGRES_SCHEME, "https", "salesforce", "hubspot")
@@ -295,6 +305,44 @@ class Settings(BaseSettings):
         gt=0,
         description="Hours after which Dagster's daemon takes a run for dead and ends it.",
     )
+    dagster_run_launcher: Literal["process", "ecs"] = Field(
+        "process",
+        description="What a run is: a `process` of the code location, or with `ecs` a [Fargate task](grow.md#runs-on-"
+        "fargate) of its own.",
+    )
+    ecs_task_definition: str = Field(
+        "", description="Family or ARN of the ECS task definition that runs are started from; its container is `run`."
+    )
+    ecs_cluster: str = Field("", description="Name or ARN of the ECS cluster that runs are tasks of.")
+    ecs_subnets: str = Field("", description="Subnets of such tasks, with commas in between.")
+    ecs_security_groups: str = Field("", description="Security groups of such tasks, with commas in between.")
+    ecs_public_ip: bool = Field(
+        False, description="Whether such tasks get a public address, as in subnets without a NAT gateway."
+    )
+    ecs_run_spot: bool = Field(
+        False,
+        description="Whether such tasks run on Fargate Spot: cheaper, and some are stopped and started once more.",
+    )
+    features_on: Literal["engine", "emr-serverless"] = Field(
+        "engine",
+        description="Where `opportunity_features` is computed: on the `engine` of the run, or as a [Spark job](grow.md#"
+        "features-on-spark) on EMR Serverless.",
+    )
+    emr_application_id: str = Field("", description="Id of the EMR Serverless application, of type Spark.")
+    emr_role_arn: str = Field("", description="ARN of the role that the job has.")
+    emr_entry_point: str = Field(
+        "local:///opt/crm/feature_job.py",
+        description="What the job runs: a file in the application's image, or `s3://bucket/file.py`.",
+    )
+    emr_python: str = Field(
+        "/opt/crm/python/bin/python",
+        description="Python in the application's image that has this package.",
+        pattern=r"^/\S+$",
+    )
+    emr_spark_parameters: str = Field(
+        "", description="Further parameters of `spark-submit`, such as `--conf spark.executor.memory=8g`."
+    )
+    emr_minutes: int = Field(60, ge=5, description="Minutes after which EMR Serverless ends the job.")
 
     api_host: str = Field("127.0.0.1", description="Address the API listens on; `0.0.0.0` for every one.")
     api_port: int = Field(8000, ge=1, le=65535, description="Port the API listens on.")
@@ -479,6 +527,36 @@ class Settings(BaseSettings):
             )
         return urls
 
+    @field_validator("ecs_subnets", "ecs_security_groups")
+    @classmethod
+    def _ids(cls, given: str, info: ValidationInfo) -> str:
+        prefix = "subnet-" if info.field_name == "ecs_subnets" else "sg-"
+        for one in _parts(given):
+            if not re.fullmatch(rf"{prefix}[0-9a-f]+", one):
+                raise ValueError(f"{one!r} is no id: write {prefix}0a1b2c3d, several with commas in between")
+        return given
+
+    @field_validator("emr_role_arn")
+    @classmethod
+    def _role(cls, arn: str) -> str:
+        if arn and not _ROLE_ARN.fullmatch(arn):
+            raise ValueError("write the role's ARN, arn:aws:iam::123456789012:role/name")
+        return arn
+
+    @field_validator("emr_application_id")
+    @classmethod
+    def _application(cls, found: str) -> str:
+        if found and not re.fullmatch(r"[0-9a-z]{1,64}", found):
+            raise ValueError("write the application's id, such as 00f1a2b3c4d5e6f7, and neither its name nor its ARN")
+        return found
+
+    @field_validator("emr_entry_point")
+    @classmethod
+    def _entry_point(cls, url: str) -> str:
+        if not re.fullmatch(r"(s3|local)://\S+\.py", url):
+            raise ValueError("write local:///path/in/the/image.py or s3://bucket/file.py")
+        return url
+
     @field_validator("duckdb_memory_limit")
     @classmethod
     def _enough_memory(cls, limit: str) -> str:
@@ -535,6 +613,29 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _cloud_named(self) -> Self:
+        if self.dagster_run_launcher == "ecs":
+            self._refuse_lacking("dagster_run_launcher", _ECS_NEEDS)
+        if self.features_on == "emr-serverless":
+            self._refuse_lacking("features_on", _EMR_NEEDS)
+            if not self.lake_url.startswith("s3://"):
+                raise ValueError(
+                    f"{PREFIX}FEATURES_ON is 'emr-serverless', but the job cannot reach {PREFIX}LAKE_URL "
+                    f"{self.lake_url!r}: write s3://bucket/prefix, or leave {PREFIX}FEATURES_ON out"
+                )
+        return self
+
+    def _refuse_lacking(self, choice: str, needs: Mapping[str, str]) -> None:
+        """Raise ValueError when a setting that a choice needs is not set."""
+        lacking = [f"{PREFIX}{name.upper()}, {what}" for name, what in needs.items() if not getattr(self, name)]
+        if lacking:
+            variable = f"{PREFIX}{choice.upper()}"
+            raise ValueError(
+                f"{variable} is {getattr(self, choice)!r}, which needs what is not set: {'; '.join(lacking)}; set "
+                f"them, or leave {variable} out"
+            )
+
     def as_recorded(self, values: Mapping[str, object]) -> Settings:
         """These settings with others in their place, as a manifest recorded them. Raises Pydantic's ValidationError."""
         # What is dumped of a secret is asterisks.
@@ -550,6 +651,21 @@ class Settings(BaseSettings):
     def candidate_names(self) -> list[str]:
         """The names in `CRM_CANDIDATES`."""
         return [name.strip() for name in self.candidates.split(",")]
+
+    @property
+    def ecs_subnet_ids(self) -> list[str]:
+        """The ids in `CRM_ECS_SUBNETS`."""
+        return _parts(self.ecs_subnets)
+
+    @property
+    def ecs_security_group_ids(self) -> list[str]:
+        """The ids in `CRM_ECS_SECURITY_GROUPS`."""
+        return _parts(self.ecs_security_groups)
+
+    @property
+    def emr_url(self) -> str:
+        """Where a run and its Spark job hand each other what they need: beside the data sets, hidden from the lake."""
+        return f"{self.lake_url.rstrip('/')}/.emr"
 
     @property
     def alert_targets(self) -> list[str]:
@@ -591,6 +707,11 @@ class Settings(BaseSettings):
 _SECRET_FIELDS = frozenset(name.removeprefix(PREFIX).lower() for name in SECRETS)
 _NOT_IN_PROFILES = _SECRET_FIELDS | {"profile"}
 _NO_TRUTH_VALUE = "YAML takes for a truth value; put it in quotes if it is text"
+
+
+def _parts(text: str) -> list[str]:
+    """What stands between commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _urls_in(urls: SecretStr | None) -> list[str]:

@@ -27,8 +27,7 @@ for given in "$@"; do
   esac
 done
 [ ${#parts[@]} -gt 0 ] || parts=(fmt validate test checkov)
-scanned=()
-for folder in "${folders[@]:-.}"; do scanned+=(--directory "$folder"); done
+scanned=("${folders[@]/#/./}")
 if [ ${#folders[@]} -eq 0 ]; then
   # Whatever holds a configuration is looked at, so that a new module cannot be forgotten.
   while IFS= read -r folder; do folders+=("$folder"); done < <(cd "$tree" && find . -name '*.tf' -not -path '*/.terraform/*' \
@@ -43,7 +42,9 @@ mkdir -p "$work/plugins" "$work/said"
 # Without what Terraform left there, which may be as large as its providers.
 (cd "$tree" && find . -type d -name .terraform -prune -o -type f -not -name '*.tfstate*' -print0 |
   tar --create --null --files-from=- --file=-) >"$work/tree.tar"
-for copy in tree scanned; do mkdir "$work/$copy" && tar --extract --directory "$work/$copy" --file "$work/tree.tar"; done
+mkdir "$work/tree" "$work/scanned"
+tar --extract --directory "$work/tree" --file "$work/tree.tar"
+tar --extract --directory "$work/scanned" --file "$work/tree.tar" "${scanned[@]}"
 
 export TF_IN_AUTOMATION=1 TF_INPUT=0 CHECKPOINT_DISABLE=1 TF_PLUGIN_DIR=${TF_PLUGIN_DIR:-} WORK=$work
 # Providers that are fetched are fetched once; two that fetch at once into one cache is what Terraform does not allow.
@@ -109,11 +110,12 @@ if asked checkov; then
     failed=1
   fi
   began=$SECONDS
-  if (cd "$work/scanned" && "${CHECKOV:-checkov}" "${scanned[@]}" --config-file "$home/.checkov.yaml" \
+  if (cd "$work/scanned" && "${CHECKOV:-checkov}" --directory . --config-file "$home/.checkov.yaml" \
     --external-checks-dir "$home/checkov") >"$work/said/checkov" 2>&1; then
-    echo "ok      checkov $((SECONDS - began)) s, $(sed -n 's/^Passed checks: \([0-9]*\), Failed checks: 0, Skipped checks: \([0-9]*\).*/\1 passed, \2 excepted/p' "$work/said/checkov" | head -1)"
+    echo "ok      checkov $((SECONDS - began)) s, $(awk -F '[:,]' '/^Passed checks:/ { passed += $2; excepted += $6 }
+      END { print passed " passed, " excepted " excepted" }' "$work/said/checkov")"
   else
-    printf 'FAILED  checkov\n%s\n' "$(cat "$work/said/checkov")"
+    printf 'FAILED  checkov\n%s\n' "$(grep -B 1 -A 2 'FAILED for' "$work/said/checkov" || cat "$work/said/checkov")"
     failed=1
   fi
 fi

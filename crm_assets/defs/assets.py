@@ -60,12 +60,14 @@ class MonthsToMake:
         platform: the deployment.
         months: in order.
         keep_up_to_date: whether months that would come out as they are stored are not made again.
+        step: that makes them.
     """
 
     asset: MonthlyAsset
     platform: Platform
     months: tuple[Month, ...]
     keep_up_to_date: bool = False
+    step: dg.AssetExecutionContext | None = None
 
     def made(self) -> Iterator[tuple[Month, tuple[Made, Provenance] | None]]:
         """Each month, in order, with what was made for it and from what; None where what is stored is kept."""
@@ -80,7 +82,7 @@ class MonthsToMake:
                 continue
             # Taken before anything is read: what changes from here on is not what the month was made from.
             made_from = current(self.platform, self.asset, month)
-            made = self.asset.make(Inputs(self.asset, self.platform, month, self.months[-1]), month)
+            made = self.asset.make(Inputs(self.asset, self.platform, month, self.months[-1], self.step), month)
             yield month, (made, made_from)
 
 
@@ -127,6 +129,6 @@ def dagster_asset(
             platform = platform.retraining(reason)
         months = tuple(Month.parse(key) for key in context.partition_keys)
         keep = context.run.tags.get(ONLY_OUT_OF_DATE_TAG) == "true"
-        return MonthsToMake(asset, platform, months, keep_up_to_date=keep)
+        return MonthsToMake(asset, platform, months, keep_up_to_date=keep, step=context)
 
     return make

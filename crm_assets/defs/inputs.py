@@ -17,6 +17,8 @@ from crm_assets.errors import LakeError
 from crm_assets.settings import Settings
 
 if TYPE_CHECKING:
+    import dagster as dg
+
     from crm_assets.defs.platform import Platform
     from crm_assets.engines import Engine
     from crm_assets.lake.lake import DocumentSuffix
@@ -36,13 +38,22 @@ class Inputs:
         platform: the deployment's parts.
         month: the month it makes.
         last_month: the newest month this run makes; `month` when None.
+        step: Dagster's step that makes it; None outside of one, as when a stored month is verified.
     """
 
-    def __init__(self, asset: MonthlyAsset, platform: Platform, month: Month, last_month: Month | None = None) -> None:
+    def __init__(
+        self,
+        asset: MonthlyAsset,
+        platform: Platform,
+        month: Month,
+        last_month: Month | None = None,
+        step: dg.AssetExecutionContext | None = None,
+    ) -> None:
         self._asset = asset
         self._platform = platform
         self._month = month
         self.last_month = last_month or month
+        self.step = step
 
     @property
     def platform(self) -> Platform:
@@ -110,6 +121,18 @@ class Inputs:
     def _path(self, asset: str, month: Month) -> Path:
         self._check(asset, month)
         return self._platform.lake.table_path(asset, month)
+
+    def stored_at(self, asset: str, month: Month) -> str:
+        """Where the lake has a month's table, for who reads it there while the run holds the lake.
+
+        Raises LakeError as `Lake.table` does.
+        """
+        self._check(asset, month)
+        lake = self._platform.lake
+        if not lake.is_intact(asset, month):
+            # It says what is wrong.
+            lake.table(asset, month)
+        return lake.location(asset, month)
 
     def _check(self, asset: str, month: Month) -> None:
         """Raise LookupError unless the asset's `month` is among those declared for the month that is made."""

@@ -16,6 +16,14 @@ from crm_assets.engines.engine import failures_told
 _REMEDY = "free space in the folder for temporary files (TMPDIR), or look into Spark's log"
 
 
+def scan(session: SparkSession, place: str) -> nw.LazyFrame[Any]:
+    """The Parquet file at a path or URL, not read yet."""
+    # Spark takes every path for a pattern.
+    literal = re.sub(r"[][*?{}\\]", r"\\\g<0>", place)
+    frame: nw.LazyFrame[Any] = nw.from_native(session.read.parquet(literal))
+    return frame
+
+
 class SparkEngine:
     """The process's Spark session."""
 
@@ -32,10 +40,7 @@ class SparkEngine:
 
     def scan(self, path: Path) -> nw.LazyFrame[Any]:
         """The Parquet file at `path`, not read yet."""
-        # Spark takes every path for a pattern.
-        literal = re.sub(r"[][*?{}\\]", r"\\\g<0>", str(path))
-        frame: nw.LazyFrame[Any] = nw.from_native(self._session.read.parquet(literal))
-        return frame
+        return scan(self._session, str(path))
 
     def sink(self, frame: nw.LazyFrame[Any], path: Path) -> None:
         """Compute `frame` and write it to one Parquet file at `path`. Raises EngineError when that fails.

@@ -117,3 +117,72 @@ PLACES: Mapping[str, Place] = {
     ),
     "MLflow": Place(("mlflow.store.artifact.s3_artifact_repo",), ("s3",), ARTIFACTS, {}),
 }
+
+
+@dataclass(frozen=True)
+class Use:
+    """Calls that a service makes on one thing.
+
+    Args:
+        calls: of which all have to be allowed.
+        on: the thing, which `test_allowed.py` knows the names of.
+        switched: made only where an environment turns it on.
+    """
+
+    calls: frozenset[str]
+    on: str
+    switched: bool = False
+
+
+_GRAPH = (Use(READING, "landing"), Use(LAKE, "lake"))
+_JOBS = Use(
+    frozenset(
+        {
+            "emr-serverless.start_job_run",
+            "emr-serverless.get_job_run",
+            "emr-serverless.get_dashboard_for_job_run",
+            "emr-serverless.get_application",
+            "emr-serverless.cancel_job_run",
+        }
+    ),
+    "feature jobs",
+    switched=True,
+)
+
+USES: Mapping[str, tuple[Use, ...]] = {
+    # It asks the API, and nothing else.
+    "page": (),
+    # It reads what the graph made, and adds to the log of predictions.
+    "api": (Use(RECORDING, "lake"),),
+    # Sensors look at what has landed; where runs are its processes, it does what they do.
+    "code": _GRAPH,
+    "run": (*_GRAPH, _JOBS),
+    "mlflow": (Use(ARTIFACTS, "artifacts"),),
+    # It takes runs from the queue and watches them; the webserver only puts them there, and may stop one.
+    "daemon": (Use(LAUNCHING, "runs"),),
+    "webserver": (Use(STOPPING, "runs"),),
+}
+"""Service -> what the code in its task calls AWS for."""
+
+STARTING = frozenset(
+    {
+        "ecr:GetAuthorizationToken",
+        "ecr:BatchCheckLayerAvailability",
+        "ecr:BatchGetImage",
+        "ecr:GetDownloadUrlForLayer",
+        "logs:CreateLogStream",
+        "logs:PutLogEvents",
+        "secretsmanager:GetSecretValue",
+        "kms:Decrypt",
+    }
+)
+"""The most that ECS may do to start a task: fetch its image and its secrets, and write its log."""
+
+KEY = frozenset({"kms:Decrypt", "kms:GenerateDataKey"})
+"""What a service may do besides with the key that its bucket is encrypted with."""
+
+
+def actions_of(uses: tuple[Use, ...], *, switched: bool) -> frozenset[str]:
+    """All that has to be allowed for the calls; with those that an environment turns on, or without them."""
+    calls = {call for use in uses if switched or not use.switched for call in use.calls}
+    return frozenset(action for call in calls for action in ACTIONS[call])

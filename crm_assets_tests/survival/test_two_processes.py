@@ -30,7 +30,7 @@ def _together(place: Place) -> None:
     assert "Nothing to do" in waited
 
 
-@pytest.mark.slow
+@pytest.mark.survival
 def test_in_a_folder(in_folder: InFolder) -> None:
     _together(in_folder)
 

@@ -1,0 +1,73 @@
+# Workflows come in with a token that GitHub signs for the job, and with no key that could be stolen. Whoever only plans
+# reads; who deploys is a job of GitHub's environment, which has its approvals there.
+
+locals {
+  issuer = "token.actions.githubusercontent.com"
+
+  provider_arn = var.make_provider ? aws_iam_openid_connect_provider.this[0].arn : "arn:aws:iam::${var.account_id}:oidc-provider/${local.issuer}"
+
+  subjects = {
+    plan   = ["repo:${var.repository}:pull_request", "repo:${var.repository}:environment:${var.environment}-plan"]
+    deploy = ["repo:${var.repository}:environment:${var.environment}"]
+  }
+
+  place = "${var.region}:${var.account_id}"
+}
+
+resource "aws_iam_openid_connect_provider" "this" {
+  count = var.make_provider ? 1 : 0
+
+  url            = "https://${local.issuer}"
+  client_id_list = ["sts.amazonaws.com"]
+}
+
+resource "aws_iam_role" "this" {
+  for_each = local.subjects
+
+  name                 = "${var.name}-github-${each.key}"
+  description          = "Workflows of ${var.repository}: ${each.key}"
+  max_session_duration = 3600
+
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Principal = { Federated = local.provider_arn }
+      Action    = "sts:AssumeRoleWithWebIdentity"
+      Condition = {
+        StringEquals = {
+          "${local.issuer}:aud" = "sts.amazonaws.com"
+          "${local.issuer}:sub" = each.value
+        }
+      }
+    }]
+  })
+}
+
+resource "aws_iam_policy" "this" {
+  #checkov:skip=CKV_AWS_289:Who deploys makes the roles of this environment; the statement names them and the boundary is GitHub's environment with its approvals.
+  #checkov:skip=CKV_AWS_355:What only looks knows no resources in part; each such statement says so.
+  #checkov:skip=CKV_AWS_290:Making a network or a certificate knows no resources before they are there; each such statement says so.
+  #checkov:skip=CKV_AWS_288:Who plans reads the state, and no bucket of data.
+  #checkov:skip=CKV_AWS_287:No credentials are read: a password is generated and written, and cannot be read back.
+  #checkov:skip=CKV_AWS_286:As CKV_AWS_289.
+  for_each = local.policies
+
+  name        = "${var.name}-github-${each.key}"
+  description = each.value.about
+  policy      = jsonencode({ Version = "2012-10-17", Statement = each.value.statements })
+}
+
+resource "aws_iam_role_policy_attachment" "plan" {
+  for_each = { for name, policy in local.policies : name => policy if policy.plan }
+
+  role       = aws_iam_role.this["plan"].name
+  policy_arn = aws_iam_policy.this[each.key].arn
+}
+
+resource "aws_iam_role_policy_attachment" "deploy" {
+  for_each = local.policies
+
+  role       = aws_iam_role.this["deploy"].name
+  policy_arn = aws_iam_policy.this[each.key].arn
+}

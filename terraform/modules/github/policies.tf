@@ -1,0 +1,315 @@
+# What Terraform asks to read these resources, and to change them, written out: nothing that AWS adds comes with it unseen.
+# "*" stands where a resource has no name that is known beforehand, as ids of a network, or where the action knows none; all
+# of these are of one account, which is to hold one environment.
+
+locals {
+  policies = {
+    look = {
+      about = "Reads what the network, the balancer and the database are"
+      plan  = true
+      statements = [
+        {
+          Sid    = "NamesNoResources"
+          Effect = "Allow"
+          Action = [
+            "acm:DescribeCertificate", "acm:ListTagsForCertificate",
+            "application-autoscaling:DescribeScalableTargets", "application-autoscaling:DescribeScalingPolicies",
+            "application-autoscaling:ListTagsForResource",
+            "cloudwatch:DescribeAlarms", "cloudwatch:ListTagsForResource",
+            "ec2:DescribeAddresses", "ec2:DescribeAddressesAttribute", "ec2:DescribeAvailabilityZones", "ec2:DescribeFlowLogs",
+            "ec2:DescribeInternetGateways", "ec2:DescribeNatGateways", "ec2:DescribeNetworkAcls",
+            "ec2:DescribeNetworkInterfaces", "ec2:DescribePrefixLists", "ec2:DescribeRouteTables",
+            "ec2:DescribeSecurityGroupRules", "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets",
+            "ec2:DescribeVpcAttribute", "ec2:DescribeVpcEndpoints", "ec2:DescribeVpcs",
+            "ecs:DescribeTaskDefinition",
+            "elasticloadbalancing:DescribeCapacityReservation", "elasticloadbalancing:DescribeListenerAttributes",
+            "elasticloadbalancing:DescribeListeners", "elasticloadbalancing:DescribeLoadBalancerAttributes",
+            "elasticloadbalancing:DescribeLoadBalancers", "elasticloadbalancing:DescribeRules",
+            "elasticloadbalancing:DescribeTags", "elasticloadbalancing:DescribeTargetGroupAttributes",
+            "elasticloadbalancing:DescribeTargetGroups",
+            "logs:DescribeLogGroups", "logs:DescribeMetricFilters",
+            "route53:GetChange", "route53:GetHostedZone", "route53:ListHostedZones", "route53:ListResourceRecordSets",
+            "route53:ListTagsForResource",
+            "secretsmanager:GetRandomPassword",
+            "servicediscovery:GetNamespace", "servicediscovery:GetOperation", "servicediscovery:GetService",
+            "servicediscovery:ListTagsForResource",
+            "sts:GetCallerIdentity",
+            "wafv2:GetLoggingConfiguration", "wafv2:GetWebACL", "wafv2:GetWebACLForResource", "wafv2:ListTagsForResource",
+          ]
+          Resource = ["*"]
+        },
+      ]
+    }
+    read = {
+      about = "Reads this environment's other resources, and the state"
+      plan  = true
+      statements = [
+        {
+          Sid    = "State"
+          Effect = "Allow"
+          Action = ["s3:GetObject", "s3:ListBucket"]
+          Resource = [
+            "arn:aws:s3:::${var.state_bucket}", "arn:aws:s3:::${var.state_bucket}/${var.environment}/*",
+          ]
+        },
+        {
+          Sid      = "LockOfState"
+          Effect   = "Allow"
+          Action   = ["s3:DeleteObject", "s3:PutObject"]
+          Resource = ["arn:aws:s3:::${var.state_bucket}/${var.environment}/terraform.tfstate.tflock"]
+        },
+        {
+          Sid      = "KeyOfState"
+          Effect   = "Allow"
+          Action   = ["kms:Decrypt", "kms:GenerateDataKey"]
+          Resource = [var.state_key_arn]
+        },
+        {
+          Sid    = "BucketsButNoObjects"
+          Effect = "Allow"
+          Action = [
+            "s3:GetAccelerateConfiguration", "s3:GetBucketAcl", "s3:GetBucketCORS", "s3:GetBucketLocation",
+            "s3:GetBucketLogging", "s3:GetBucketObjectLockConfiguration", "s3:GetBucketOwnershipControls",
+            "s3:GetBucketPolicy", "s3:GetBucketPublicAccessBlock", "s3:GetBucketRequestPayment", "s3:GetBucketTagging",
+            "s3:GetBucketVersioning", "s3:GetBucketWebsite", "s3:GetEncryptionConfiguration",
+            "s3:GetLifecycleConfiguration", "s3:GetReplicationConfiguration", "s3:ListBucket",
+          ]
+          Resource = ["arn:aws:s3:::${var.name}-*"]
+        },
+        {
+          Sid    = "OfThisEnvironment"
+          Effect = "Allow"
+          Action = [
+            "budgets:ListTagsForResource", "budgets:ViewBudget",
+            "codedeploy:GetApplication", "codedeploy:GetDeploymentGroup", "codedeploy:ListTagsForResource",
+            "ecr:DescribeRepositories", "ecr:GetLifecyclePolicy", "ecr:ListTagsForResource",
+            "ecs:DescribeClusters", "ecs:DescribeServices", "ecs:ListTagsForResource",
+            "events:DescribeRule", "events:ListTagsForResource", "events:ListTargetsByRule",
+            "iam:GetOpenIDConnectProvider", "iam:GetPolicy", "iam:GetPolicyVersion", "iam:GetRole", "iam:GetRolePolicy",
+            "iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole", "iam:ListPolicyVersions",
+            "iam:ListRolePolicies",
+            "kms:DescribeKey", "kms:GetKeyPolicy", "kms:GetKeyRotationStatus", "kms:ListResourceTags",
+            "logs:ListTagsForResource",
+            "rds:DescribeDBInstances", "rds:DescribeDBParameterGroups", "rds:DescribeDBParameters",
+            "rds:DescribeDBSubnetGroups", "rds:ListTagsForResource",
+            "secretsmanager:DescribeSecret", "secretsmanager:GetResourcePolicy", "secretsmanager:ListSecretVersionIds",
+            "sns:GetSubscriptionAttributes", "sns:GetTopicAttributes", "sns:ListTagsForResource",
+          ]
+          Resource = local.own
+        },
+        {
+          # An alias is found in the list of all.
+          Sid      = "Aliases"
+          Effect   = "Allow"
+          Action   = ["kms:ListAliases"]
+          Resource = ["*"]
+        },
+      ]
+    }
+    network = {
+      about = "Changes network, balancer, certificate and addresses"
+      plan  = false
+      statements = [
+        {
+          Sid    = "NamesNotKnownBeforehand"
+          Effect = "Allow"
+          Action = [
+            "acm:AddTagsToCertificate", "acm:DeleteCertificate", "acm:RequestCertificate",
+            "ec2:AllocateAddress", "ec2:AssociateRouteTable", "ec2:AttachInternetGateway",
+            "ec2:AuthorizeSecurityGroupEgress", "ec2:AuthorizeSecurityGroupIngress", "ec2:CreateFlowLogs",
+            "ec2:CreateInternetGateway", "ec2:CreateNatGateway", "ec2:CreateRoute", "ec2:CreateRouteTable",
+            "ec2:CreateSecurityGroup", "ec2:CreateSubnet", "ec2:CreateTags", "ec2:CreateVpc", "ec2:CreateVpcEndpoint",
+            "ec2:DeleteFlowLogs", "ec2:DeleteInternetGateway", "ec2:DeleteNatGateway", "ec2:DeleteRoute",
+            "ec2:DeleteRouteTable", "ec2:DeleteSecurityGroup", "ec2:DeleteSubnet", "ec2:DeleteTags", "ec2:DeleteVpc",
+            "ec2:DeleteVpcEndpoints", "ec2:DetachInternetGateway", "ec2:DisassociateRouteTable", "ec2:ModifySubnetAttribute",
+            "ec2:ModifyVpcAttribute", "ec2:ModifyVpcEndpoint", "ec2:ReleaseAddress", "ec2:ReplaceRoute",
+            "ec2:RevokeSecurityGroupEgress", "ec2:RevokeSecurityGroupIngress",
+            "route53:ChangeResourceRecordSets", "route53:ChangeTagsForResource", "route53:CreateHostedZone",
+            "route53:DeleteHostedZone",
+            "servicediscovery:CreatePrivateDnsNamespace", "servicediscovery:CreateService",
+            "servicediscovery:DeleteNamespace", "servicediscovery:DeleteService", "servicediscovery:TagResource",
+            "servicediscovery:UntagResource", "servicediscovery:UpdateService",
+          ]
+          Resource = ["*"]
+          # The key to it is the region: nothing of another one is made or removed.
+          Condition = { StringEquals = { "aws:RequestedRegion" = [var.region, "us-east-1"] } }
+        },
+        {
+          Sid    = "Balancer"
+          Effect = "Allow"
+          Action = [
+            "elasticloadbalancing:AddTags", "elasticloadbalancing:CreateListener", "elasticloadbalancing:CreateLoadBalancer",
+            "elasticloadbalancing:CreateRule", "elasticloadbalancing:CreateTargetGroup",
+            "elasticloadbalancing:DeleteListener", "elasticloadbalancing:DeleteLoadBalancer",
+            "elasticloadbalancing:DeleteRule", "elasticloadbalancing:DeleteTargetGroup",
+            "elasticloadbalancing:ModifyListener", "elasticloadbalancing:ModifyLoadBalancerAttributes",
+            "elasticloadbalancing:ModifyRule", "elasticloadbalancing:ModifyTargetGroup",
+            "elasticloadbalancing:ModifyTargetGroupAttributes", "elasticloadbalancing:RemoveTags",
+            "elasticloadbalancing:SetSecurityGroups", "elasticloadbalancing:SetSubnets", "elasticloadbalancing:SetWebACL",
+            "wafv2:AssociateWebACL", "wafv2:CreateWebACL", "wafv2:DeleteLoggingConfiguration", "wafv2:DeleteWebACL",
+            "wafv2:DisassociateWebACL", "wafv2:PutLoggingConfiguration", "wafv2:TagResource", "wafv2:UntagResource",
+            "wafv2:UpdateWebACL",
+          ]
+          Resource = [
+            "arn:aws:elasticloadbalancing:${local.place}:loadbalancer/app/${var.name}/*",
+            "arn:aws:elasticloadbalancing:${local.place}:listener/app/${var.name}/*",
+            "arn:aws:elasticloadbalancing:${local.place}:listener-rule/app/${var.name}/*",
+            "arn:aws:elasticloadbalancing:${local.place}:targetgroup/${var.name}-*",
+            "arn:aws:wafv2:${local.place}:regional/webacl/${var.name}/*",
+            "arn:aws:wafv2:${local.place}:regional/managedruleset/*",
+          ]
+        },
+      ]
+    }
+    change = {
+      about = "Changes this environment's other resources, and the state"
+      plan  = false
+      statements = [
+        {
+          Sid      = "State"
+          Effect   = "Allow"
+          Action   = ["s3:PutObject"]
+          Resource = ["arn:aws:s3:::${var.state_bucket}/${var.environment}/terraform.tfstate"]
+        },
+        {
+          Sid    = "BucketsButNoObjects"
+          Effect = "Allow"
+          Action = [
+            "s3:CreateBucket", "s3:DeleteBucket", "s3:DeleteBucketPolicy", "s3:PutBucketLogging",
+            "s3:PutBucketOwnershipControls", "s3:PutBucketPolicy", "s3:PutBucketPublicAccessBlock", "s3:PutBucketTagging",
+            "s3:PutBucketVersioning", "s3:PutEncryptionConfiguration", "s3:PutLifecycleConfiguration",
+          ]
+          Resource = ["arn:aws:s3:::${var.name}-*"]
+        },
+        {
+          Sid    = "OfThisEnvironment"
+          Effect = "Allow"
+          Action = [
+            "budgets:ModifyBudget", "budgets:TagResource",
+            "cloudwatch:DeleteAlarms", "cloudwatch:PutMetricAlarm", "cloudwatch:TagResource", "cloudwatch:UntagResource",
+            "codedeploy:CreateApplication", "codedeploy:CreateDeployment", "codedeploy:CreateDeploymentGroup",
+            "codedeploy:DeleteApplication", "codedeploy:DeleteDeploymentGroup", "codedeploy:GetApplicationRevision",
+            "codedeploy:GetDeployment", "codedeploy:GetDeploymentConfig", "codedeploy:RegisterApplicationRevision",
+            "codedeploy:StopDeployment", "codedeploy:TagResource", "codedeploy:UpdateDeploymentGroup",
+            "ecs:CreateCluster", "ecs:CreateService", "ecs:DeleteCluster", "ecs:DeleteService", "ecs:DescribeTasks",
+            "ecs:PutClusterCapacityProviders", "ecs:RunTask", "ecs:TagResource", "ecs:UntagResource", "ecs:UpdateCluster",
+            "ecs:UpdateService",
+            "events:DeleteRule", "events:PutRule", "events:PutTargets", "events:RemoveTargets", "events:TagResource",
+            "logs:CreateLogGroup", "logs:DeleteLogGroup", "logs:DeleteMetricFilter", "logs:PutMetricFilter",
+            "logs:PutRetentionPolicy", "logs:TagResource", "logs:UntagResource", "logs:AssociateKmsKey",
+            "rds:AddTagsToResource", "rds:CreateDBInstance", "rds:CreateDBParameterGroup", "rds:CreateDBSubnetGroup",
+            "rds:DeleteDBInstance", "rds:DeleteDBParameterGroup", "rds:DeleteDBSubnetGroup", "rds:ModifyDBInstance",
+            "rds:ModifyDBParameterGroup", "rds:ModifyDBSubnetGroup", "rds:RemoveTagsFromResource",
+            "secretsmanager:CreateSecret", "secretsmanager:DeleteSecret", "secretsmanager:PutSecretValue",
+            "secretsmanager:TagResource", "secretsmanager:UpdateSecret",
+            "sns:CreateTopic", "sns:DeleteTopic", "sns:SetTopicAttributes", "sns:Subscribe", "sns:TagResource",
+            "sns:Unsubscribe",
+          ]
+          Resource = local.own
+        },
+        {
+          # These know no resources before they are there, or at all.
+          Sid    = "NamesNoResources"
+          Effect = "Allow"
+          Action = [
+            "application-autoscaling:DeleteScalingPolicy", "application-autoscaling:DeregisterScalableTarget",
+            "application-autoscaling:PutScalingPolicy", "application-autoscaling:RegisterScalableTarget",
+            "application-autoscaling:TagResource",
+            "ecr:GetAuthorizationToken", "ecs:DeregisterTaskDefinition", "ecs:RegisterTaskDefinition",
+            "kms:CreateKey", "logs:CreateLogDelivery", "logs:DeleteLogDelivery",
+          ]
+          Resource = ["*"]
+        },
+        {
+          Sid    = "Image"
+          Effect = "Allow"
+          Action = [
+            "ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:CompleteLayerUpload", "ecr:CreateRepository",
+            "ecr:DescribeImages", "ecr:DescribeImageScanFindings", "ecr:GetDownloadUrlForLayer", "ecr:InitiateLayerUpload",
+            "ecr:PutImage", "ecr:PutImageScanningConfiguration", "ecr:PutImageTagMutability", "ecr:PutLifecyclePolicy",
+            "ecr:TagResource", "ecr:UploadLayerPart",
+          ]
+          Resource = [var.repository_arn]
+        },
+      ]
+    }
+    roles = {
+      about = "Changes this environment's roles and key"
+      plan  = false
+      statements = [
+        {
+          Sid    = "Roles"
+          Effect = "Allow"
+          Action = [
+            "iam:AttachRolePolicy", "iam:CreatePolicy", "iam:CreatePolicyVersion", "iam:CreateRole", "iam:DeletePolicy",
+            "iam:DeletePolicyVersion", "iam:DeleteRole", "iam:DeleteRolePolicy", "iam:DetachRolePolicy", "iam:PutRolePolicy",
+            "iam:TagPolicy", "iam:TagRole", "iam:UntagRole", "iam:UpdateAssumeRolePolicy", "iam:UpdateRole",
+            "iam:UpdateRoleDescription",
+          ]
+          Resource = ["arn:aws:iam::${var.account_id}:role/${var.name}-*", "arn:aws:iam::${var.account_id}:policy/${var.name}-*"]
+        },
+        {
+          # What is a way to more rights than these: only people change who may come in from GitHub, and what for.
+          Sid    = "NotItsOwn"
+          Effect = "Deny"
+          Action = [
+            "iam:AttachRolePolicy", "iam:CreatePolicyVersion", "iam:DeleteRolePolicy", "iam:DetachRolePolicy",
+            "iam:PutRolePolicy", "iam:UpdateAssumeRolePolicy",
+          ]
+          Resource = ["arn:aws:iam::${var.account_id}:role/${var.name}-github-*", "arn:aws:iam::${var.account_id}:policy/${var.name}-github-*"]
+        },
+        {
+          Sid      = "HandOnRoles"
+          Effect   = "Allow"
+          Action   = ["iam:PassRole"]
+          Resource = ["arn:aws:iam::${var.account_id}:role/${var.name}-*"]
+          Condition = {
+            StringEquals = {
+              "iam:PassedToService" = [
+                "codedeploy.amazonaws.com", "ecs-tasks.amazonaws.com", "monitoring.rds.amazonaws.com",
+                "vpc-flow-logs.amazonaws.com",
+              ]
+            }
+          }
+        },
+        {
+          Sid    = "Key"
+          Effect = "Allow"
+          Action = [
+            "kms:CreateAlias", "kms:CreateGrant", "kms:Decrypt", "kms:DeleteAlias", "kms:EnableKeyRotation",
+            "kms:GenerateDataKey", "kms:PutKeyPolicy", "kms:ScheduleKeyDeletion", "kms:TagResource", "kms:UntagResource",
+            "kms:UpdateKeyDescription",
+          ]
+          Resource = [var.kms_key_arn, "arn:aws:kms:${local.place}:alias/${var.name}"]
+        },
+      ]
+    }
+  }
+
+  own = [
+    "arn:aws:budgets::${var.account_id}:budget/${var.name}",
+    "arn:aws:cloudwatch:${local.place}:alarm:${var.name}-*",
+    "arn:aws:codedeploy:${local.place}:application:${var.name}-api",
+    "arn:aws:codedeploy:${local.place}:deploymentconfig:*",
+    "arn:aws:codedeploy:${local.place}:deploymentgroup:${var.name}-api/${var.name}-api",
+    "arn:aws:ecs:${local.place}:cluster/${var.name}",
+    "arn:aws:ecs:${local.place}:service/${var.name}/${var.name}-*",
+    "arn:aws:ecs:${local.place}:task-definition/${var.name}-*",
+    "arn:aws:ecs:${local.place}:task/${var.name}/*",
+    "arn:aws:events:${local.place}:rule/${var.name}-*",
+    "arn:aws:iam::${var.account_id}:oidc-provider/${local.issuer}",
+    "arn:aws:iam::${var.account_id}:policy/${var.name}-*",
+    "arn:aws:iam::${var.account_id}:role/${var.name}-*",
+    "arn:aws:logs:${local.place}:log-group:/${var.name}/*",
+    "arn:aws:logs:${local.place}:log-group:/aws/ecs/containerinsights/${var.name}/*",
+    "arn:aws:logs:${local.place}:log-group:/aws/rds/instance/${var.name}/*",
+    "arn:aws:logs:${local.place}:log-group:aws-waf-logs-${var.name}*",
+    "arn:aws:rds:${local.place}:db:${var.name}",
+    "arn:aws:rds:${local.place}:pg:${var.name}-*",
+    "arn:aws:rds:${local.place}:subgrp:${var.name}",
+    "arn:aws:secretsmanager:${local.place}:secret:${var.name}/*",
+    "arn:aws:sns:${local.place}:${var.name}-alarms",
+    var.kms_key_arn,
+    var.repository_arn,
+  ]
+}

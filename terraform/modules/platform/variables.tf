@@ -1,0 +1,235 @@
+variable "environment" {
+  description = "Name of the environment, which every name has in it."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z0-9]{2,10}$", var.environment))
+    error_message = "2 to 10 small letters and digits."
+  }
+}
+
+variable "domain" {
+  description = "Domain of the environment, such as dev.crm.example.com: the page is there, and api., dagster. and mlflow. below it."
+  type        = string
+}
+
+variable "zone_id" {
+  description = "Zone of Route 53 that the domain is in; null has one made, which the domain above has to point to."
+  type        = string
+  default     = null
+}
+
+variable "certificate_arn" {
+  description = "Certificate for the domain and *. below it that is there already; null has one made."
+  type        = string
+  default     = null
+}
+
+variable "image_digest" {
+  description = "Digest of the image in the registry, as sha256:...; null before the first is pushed."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.image_digest == null ? true : can(regex("^sha256:[0-9a-f]{64}$", var.image_digest))
+    error_message = "Write sha256: and 64 hexadecimal digits; a tag may be another image tomorrow."
+  }
+}
+
+variable "running" {
+  description = "Whether the services run. Not before the image is pushed and the databases are made."
+  type        = bool
+
+  validation {
+    condition     = !var.running || var.image_digest != null
+    error_message = "Nothing can run without an image: set image_digest."
+  }
+}
+
+variable "first_in_account" {
+  description = "Whether this environment makes what an account has once: the registry and the acquaintance with GitHub."
+  type        = bool
+  default     = true
+}
+
+variable "operator_cidrs" {
+  description = "Addresses that Dagster's and MLflow's pages answer to: they have no login of their own."
+  type        = list(string)
+}
+
+variable "operator_login" {
+  description = "Issuer at which operators sign in besides, see modules/balancer."
+  type = object({
+    issuer                 = string
+    authorization_endpoint = string
+    token_endpoint         = string
+    user_info_endpoint     = string
+    client_id              = string
+    client_secret          = string
+  })
+  default   = null
+  sensitive = true
+}
+
+variable "user_cidrs" {
+  description = "Addresses that page and API answer to, each to who signs in or has a key."
+  type        = list(string)
+  default     = ["0.0.0.0/0"]
+
+  validation {
+    condition     = length(var.user_cidrs) > 0 && alltrue([for cidr in var.user_cidrs : can(cidrnetmask(cidr))])
+    error_message = "IPv4 ranges, as 203.0.113.0/24."
+  }
+}
+
+variable "sign_in" {
+  description = "Issuer of OpenID Connect at which users of the page sign in; without it there is no page, and the API takes keys alone."
+  type = object({
+    issuer    = string
+    audience  = string
+    client_id = string
+    scopes    = optional(string, "openid email profile")
+  })
+  default = null
+
+  validation {
+    condition     = var.sign_in == null ? true : startswith(var.sign_in.issuer, "https://")
+    error_message = "An issuer's address begins with https://."
+  }
+}
+
+variable "settings" {
+  description = "Further settings of the platform (docs/configuration.md) for Dagster's services, none of them a secret."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition     = alltrue([for name in keys(var.settings) : startswith(name, "CRM_")])
+    error_message = "Settings begin with CRM_."
+  }
+}
+
+variable "secrets_given" {
+  description = "Settings that are secrets and that people fill in: alert-urls, writeback-secret."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = length(setsubtract(var.secrets_given, ["alert-urls", "writeback-secret"])) == 0
+    error_message = "Choose among alert-urls and writeback-secret."
+  }
+}
+
+variable "alert_ports" {
+  description = "Ports besides 443 on which alerts go out, as 587 for mail."
+  type        = set(number)
+  default     = []
+}
+
+variable "mail_addresses" {
+  description = "Who is told of alarms."
+  type        = set(string)
+}
+
+variable "budget_dollars" {
+  description = "Dollars a month that the account may cost before people are told; null for nobody."
+  type        = number
+}
+
+variable "github" {
+  description = "Repository whose workflows deploy, and where Terraform's state is, as terraform/bootstrap made it; null for none."
+  type        = object({ repository = string, state_bucket = string, state_key_arn = string })
+  default     = null
+}
+
+variable "network" {
+  description = "Addresses, zones and gateways, see modules/network."
+  type = object({
+    cidr                = string
+    zones               = number
+    nat_gateways        = number
+    interface_endpoints = optional(set(string), [])
+  })
+
+  validation {
+    condition     = var.network.zones >= 2 && var.network.zones <= 4
+    error_message = "Two to four zones."
+  }
+}
+
+variable "database" {
+  description = "Size of the database, see modules/database."
+  type = object({
+    instance_class = string
+    storage_gb     = number
+    second_zone    = bool
+    backup_days    = number
+  })
+}
+
+variable "sizes" {
+  description = "Processor (1/1024) and memory (MiB) of each task."
+  type = object({
+    webserver = object({ cpu = number, memory = number })
+    daemon    = object({ cpu = number, memory = number })
+    code      = object({ cpu = number, memory = number })
+    run       = object({ cpu = number, memory = number })
+    mlflow    = object({ cpu = number, memory = number })
+    api       = object({ cpu = number, memory = number })
+    page      = object({ cpu = number, memory = number })
+  })
+}
+
+variable "scale" {
+  description = "Fewest and most tasks of what is scaled."
+  type = object({
+    api  = object({ min = number, max = number })
+    page = object({ min = number, max = number })
+  })
+}
+
+variable "runs_at_once" {
+  description = "Dagster runs that may go on at once."
+  type        = number
+}
+
+variable "spot" {
+  description = "Whether tasks, and whether Dagster's runs, are on Fargate Spot."
+  type        = object({ services = bool, runs = bool })
+}
+
+variable "blue_green" {
+  description = "Whether CodeDeploy moves requests to a new version of the API."
+  type        = bool
+}
+
+variable "firewall" {
+  description = "Whether requests pass AWS' rules against known attacks first."
+  type        = bool
+}
+
+variable "insights" {
+  description = "Whether CloudWatch measures every task."
+  type        = bool
+}
+
+variable "retention_days" {
+  description = "Days that logs are kept."
+  type        = number
+}
+
+variable "removable" {
+  description = "Whether it may be removed with all its data, as for trying things out."
+  type        = bool
+}
+
+variable "not_offered" {
+  description = "Services that this account, or what emulates one, does not offer and that are left out: codedeploy."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = length(setsubtract(var.not_offered, ["codedeploy"])) == 0
+    error_message = "Only codedeploy can be left out."
+  }
+}

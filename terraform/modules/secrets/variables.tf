@@ -1,0 +1,56 @@
+variable "name" {
+  description = "What every name begins with, such as crm-assets-dev."
+  type        = string
+
+  validation {
+    condition     = can(regex("^crm-assets-[a-z0-9]{2,12}$", var.name))
+    error_message = "A name is crm-assets- and 2 to 12 small letters and digits: names of target groups may have 32 characters."
+  }
+}
+
+variable "kms_key_arn" {
+  description = "Key that everything at rest is encrypted with."
+  type        = string
+
+  validation {
+    condition     = can(regex("^arn:aws:kms:[a-z0-9-]+:\\d{12}:key/", var.kms_key_arn))
+    error_message = "Write the key's ARN, and not its alias."
+  }
+}
+
+variable "database_host" {
+  description = "Host that the databases are on."
+  type        = string
+}
+
+variable "databases" {
+  description = "Databases, each with a user of its own name: name -> number of its password, which a higher one replaces."
+  type        = map(number)
+
+  validation {
+    condition     = alltrue([for name, number in var.databases : can(regex("^[a-z]+$", name)) && number >= 1])
+    error_message = "Names are small letters, numbers begin with 1."
+  }
+}
+
+variable "generated" {
+  description = "Secrets that are random and nobody has to know: name -> number of its value, which a higher one replaces."
+  type        = map(number)
+  default     = {}
+}
+
+variable "given" {
+  description = "Secrets that people fill in, with aws secretsmanager put-secret-value."
+  type        = set(string)
+  default     = []
+}
+
+variable "recovery_days" {
+  description = "Days in which a removed secret can be had back; 0 for none."
+  type        = number
+
+  validation {
+    condition     = var.recovery_days == 0 || (var.recovery_days >= 7 && var.recovery_days <= 30)
+    error_message = "0, or 7 to 30 days."
+  }
+}
