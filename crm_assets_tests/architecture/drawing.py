@@ -223,7 +223,7 @@ class _View:
 
 
 def _grid(boxes: int, columns: int | None = None) -> Iterator[str]:
-    columns = columns or (4 if boxes > 6 else min(boxes, 3))
+    columns = columns or (5 if boxes > 8 else 4 if boxes > 6 else min(boxes, 3))
     yield f"grid-rows: {-(-boxes // columns)}; grid-columns: {columns}; grid-gap: {GAP}"
 
 

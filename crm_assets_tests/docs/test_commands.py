@@ -90,7 +90,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_late_export(crm, folder / "exports" / "crm")
     as_salesforce(crm).write_csv(folder / "exports" / "salesforce" / "Opportunity.csv")
     (folder / ".venv").mkdir()
-    (folder / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
+    for name in ("bin", "lib", "pyvenv.cfg"):
+        (folder / ".venv" / name).symlink_to(Path(sys.prefix) / name)
     run("crm-assets run --source exports/crm\n", folder)
     shutil.copytree(folder, folder.with_name("made"), symlinks=True)
     return folder

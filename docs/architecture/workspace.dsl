@@ -212,6 +212,16 @@ workspace "crm_assets" "Sales probabilities from CRM history" {
                         "terraform" "module.secrets"
                     }
                 }
+                infrastructureNode "Key" "Everything at rest" "KMS" {
+                    properties {
+                        "terraform" "module.encryption"
+                    }
+                }
+                infrastructureNode "Domain" "Addresses and their certificate" "Route 53, ACM" {
+                    properties {
+                        "terraform" "module.domain"
+                    }
+                }
                 infrastructureNode "Roles" "One per service, named resources" "IAM" {
                     properties {
                         "terraform" "module.identity"

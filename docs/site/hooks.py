@@ -9,13 +9,17 @@ from typing import Any
 from mkdocs.exceptions import BuildError
 from mkdocs.utils import get_relative_url
 
+HIDDEN = {"index.md": ["navigation"], "architecture.md": ["navigation", "toc"]}
+"""Page -> the columns that it has not beside it, for its pictures are wide."""
+
 _OUTSIDE = re.compile(r"\[([^\]]*)\]\(((?:\.\./)+[^)#\s]+)(?:#[^)\s]*)?\)")
 _SHIM = "https://unpkg.com/iframe-worker/shim"
 _FETCHED = re.compile(r"<(?:script|img|iframe|source)\b[^>]*\bsrc=[\"']?https?:|<link\b[^>]*\bhref=[\"']?https?:[^>]*>")
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
+def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
     """The page with the names of files outside docs/ in place of links to them."""
+    page.meta["hide"] = HIDDEN.get(page.file.src_uri, [])
     return _OUTSIDE.sub(_named, markdown)
 
 
