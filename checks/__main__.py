@@ -82,7 +82,7 @@ def main(arguments: list[str]) -> int:
         parser.error(f"no check is named {', '.join(sorted(unknown))}: there are {', '.join(known)}")
     chosen = {name: known[name] for name in asked.names or known}
     with ThreadPoolExecutor(len(chosen)) as pool:
-        outcomes = list(pool.map(lambda item: ran(*item, root), chosen.items()))
+        outcomes = list(pool.map(lambda name: ran(name, chosen[name], root), chosen))
     for outcome in outcomes:
         if not outcome.passed:
             print(f"\n{outcome.name}\n{outcome.told}\n")
