@@ -147,11 +147,14 @@ coverage: $(COVERAGE) ## Run the tests and fail where they reach less than 90 % 
 test-integration: $(SETUP) ## Run the tests on real servers; TEST_POSTGRES_URL names a PostgreSQL instead of one they start
 	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder crm_assets_tests/integration
 
-lock-checks: $(SETUP) ## Resolve anew what the checks and the measuring of coverage need
+lock-checks: $(SETUP) ## Resolve anew what the checks, coverage and Dagster+ need; after make lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--upgrade requirements-checks.in -o requirements-checks.lock
 	@echo pytest-cov | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --constraint requirements.lock \
 		--generate-hashes --no-emit-index-url --no-header --no-annotate --upgrade - -o requirements-coverage.lock
+	@sed -n 's/^dagster = \["dagster==\([^"]*\)".*/dagster-cloud==\1/p' pyproject.toml | $(BIN)/uv pip compile --quiet \
+		--universal --python-version 3.11 --constraint requirements.lock --generate-hashes --no-emit-index-url --no-header \
+		--no-annotate --upgrade - -o requirements-dagster-plus.lock
 	@npm update --prefix checks --package-lock-only --ignore-scripts --no-audit --no-fund --silent
 
 .PHONY: validate-model validate-kaggle pull-request-comment propose-locks

@@ -14,5 +14,5 @@ git -c user.name='github-actions[bot]' -c user.email='41898282+github-actions[bo
 gh auth setup-git
 git push --force origin "HEAD:refs/heads/$branch"
 if [[ -z $(gh pr list --head "$branch" --state open --json number --jq '.[].number') ]]; then
-  gh pr create --head "$branch" --title "Lock newer versions" --body "Made by \`make lock lock-checks\`."
+  gh pr create --head "$branch" --title "Lock newer versions" --body "Made by \`make lock lock-checks lock-cloud lock-docs\`."
 fi

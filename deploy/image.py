@@ -58,13 +58,14 @@ def log_in(repository: str, variables: Mapping[str, str]) -> None:
     """Log in to a repository's registry: AWS's with its command line, GitHub's with GH_TOKEN. Raises DeployError."""
     host = repository.partition("/")[0]
     if found := _ECR.fullmatch(repository):
-        user, password = "AWS", output_of(["aws", "ecr", "get-login-password", "--region", found["region"]])
+        user = "AWS"
+        given = output_of(["aws", "ecr", "get-login-password", "--region", found["region"]])
     elif host == _GITHUB and variables.get("GH_TOKEN"):
-        user, password = variables.get("GITHUB_ACTOR") or "token", variables["GH_TOKEN"]
+        user, given = variables.get("GITHUB_ACTOR") or "token", variables["GH_TOKEN"]
     else:
         # Whoever asks has logged in before.
         return
-    output_of(["docker", "login", "--username", user, "--password-stdin", host], given=password)
+    output_of(["docker", "login", "--username", user, "--password-stdin", host], given=given)
 
 
 def digest_in(metadata: str) -> str:

@@ -293,3 +293,20 @@ def test_dagster_plus_takes_its_file() -> None:
     (location,) = load_dagster_cloud_yaml((REPOSITORY / "dagster_cloud.yaml").read_text()).locations
     assert location.code_source is not None
     assert location.code_source.module_name == "crm_assets.definitions"
+
+
+def versions(lock: str) -> dict[str, str]:
+    """Package -> version in a lock."""
+    return dict(re.findall(r"^([a-z0-9.-]+)==(\S+)", (REPOSITORY / lock).read_text(), re.M))
+
+
+def test_the_image_for_dagster_plus_has_dagsters_own_version() -> None:
+    assert versions("requirements-dagster-plus.lock")["dagster-cloud"] == versions("requirements.lock")["dagster"]
+
+
+@pytest.mark.parametrize("lock", ["requirements-dagster-plus.lock", "requirements-coverage.lock"])
+def test_what_is_installed_over_the_platform_changes_nothing_of_it(lock: str) -> None:
+    platform, more = versions("requirements.lock"), versions(lock)
+    shared = platform.keys() & more.keys()
+    assert shared
+    assert {name: more[name] for name in shared} == {name: platform[name] for name in shared}

@@ -14,7 +14,7 @@ from deploy.image import STAGE, digest_in, main, repository_in, tag_of
 
 GITHUB = "ghcr.io/somebody/crm-assets"
 ECR = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/crm-assets"
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
+COMMIT = "0123456789" * 4
 DIGEST, OTHER = f"sha256:{'ab' * 32}", f"sha256:{'cd' * 32}"
 GIVEN = {"GITHUB_REPOSITORY": "Somebody/crm-assets", "GITHUB_ACTOR": "ci", "GH_TOKEN": "the token", "COMMIT": COMMIT}
 
