@@ -167,23 +167,26 @@ pull-request-comment: ## Put REPORT into the comment on PULL_REQUEST that was ma
 propose-locks: ## Put changed locks into a branch and a pull request (needs gh)
 	@checks/propose_locks.sh
 
-.PHONY: image image-push image-find image-scan deploy-plan deploy-apply deploy-smoke deploy-rollback dagster-plus
+.PHONY: image image-push image-find image-copy image-scan deploy-plan deploy-apply deploy-smoke deploy-rollback dagster-plus
 image: ## Build the image of every service
 	@docker build --file docker/Dockerfile --tag crm-assets:0.1.0 .
 
-image-push: ## Build for REPOSITORY and push, with SBOM and provenance; tells its digest (docs/release.md)
+image-push: ## Build COMMIT's image and push it to REPOSITORY, with SBOM and provenance; tells its digest (docs/release.md)
 	@$(PYTHON3) -m deploy.image push
 
-image-find: ## Tell the digest of the image that was built of this commit
+image-find: ## Tell the digest of COMMIT's image
 	@$(PYTHON3) -m deploy.image find
+
+image-copy: ## Bring DIGEST from REPOSITORY to IMAGE_REPOSITORY, the registry of an environment
+	@$(PYTHON3) -m deploy.image copy
 
 image-scan: ## Look for known vulnerabilities in IMAGE (needs Docker and the internet)
 	@deploy/scan.sh
 
-deploy-plan: ## Show what IMAGE would change in ENVIRONMENT, without values
+deploy-plan: ## Show what DIGEST would change in ENVIRONMENT, without values
 	@$(PYTHON3) -m deploy.release plan
 
-deploy-apply: ## Bring IMAGE to ENVIRONMENT, as it was planned
+deploy-apply: ## Bring DIGEST to ENVIRONMENT, as it was planned
 	@$(PYTHON3) -m deploy.release apply
 
 deploy-smoke: ## Ask every service of ENVIRONMENT whether it answers as it should

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from detect_secrets.core.secrets_collection import SecretsCollection
@@ -18,11 +19,11 @@ MADE_UP_IN_TESTS = frozenset({"Basic Auth Credentials", "Secret Keyword"})
 PICTURES = frozenset({".gif", ".ico", ".jpg", ".png", ".webp"})
 
 
-def found(root: Path, settings: dict[str, object]) -> SecretsCollection:
-    """What looks like a secret in the files that Git keeps or would keep."""
+def found(root: Path, settings: dict[str, object], files: Iterable[Path]) -> SecretsCollection:
+    """What looks like a secret in files below `root`."""
     with transient_settings(settings):
         collection = SecretsCollection(root=str(root))
-        collection.scan_files(*(str(path) for path in tracked(root) if path.suffix not in PICTURES))
+        collection.scan_files(*(str(path) for path in files if path.suffix not in PICTURES))
     return collection
 
 
@@ -31,13 +32,20 @@ def _is_made_up(name: str, kind: str) -> bool:
 
 
 def main(arguments: list[str]) -> int:
-    """Print what is not in the baseline, or with --write put everything there; how many are new is told by the code."""
+    """Print what is not in the baseline, and end with 1 when there is any.
+
+    Args:
+        arguments: the repository; then `--write` to put everything into the baseline instead, or `--only` and the files
+            to look at, all that Git keeps or would keep by default.
+    """
     root = Path(arguments[0])
+    only = arguments[1:2] == ["--only"]
+    files = [Path(name) for name in arguments[2:]] if only else tracked(root)
     baseline = json.loads((root / BASELINE).read_text())
     settings = {name: baseline[name] for name in ("plugins_used", "filters_used")}
     results = {
         name: [{**secret, "filename": name} for secret in secrets if not _is_made_up(name, secret["type"])]
-        for name, secrets in sorted(found(root, settings).json().items())
+        for name, secrets in sorted(found(root, settings, files).json().items())
     }
     if "--write" in arguments:
         kept = {name: secrets for name, secrets in results.items() if secrets}

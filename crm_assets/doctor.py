@@ -44,7 +44,8 @@ class Finding:
     """What was found of one part.
 
     Attributes:
-        what: settings, source, lake, registry, dagster, alerts, or write-back where it has a target.
+        what: settings, source, lake, registry, dagster, alerts, features where they are made elsewhere, or write-back
+            where it has a target.
         text: what is there, or what is wrong and how to mend it.
         error: the fault; None when there is none.
         seconds: that looking took.
@@ -101,6 +102,7 @@ def diagnose(source: str | None = None) -> Diagnosis:
             ("registry", _registry),
             ("dagster", _dagster),
             ("alerts", _alerts),
+            *([("features", _features)] if settings.features_on == "emr-serverless" else []),
             *([("write-back", _write_back)] if settings.writeback_url else []),
         ):
             findings.append(_found(what, look, settings))
@@ -226,6 +228,12 @@ def _dagster(settings: Settings) -> str:
     if kept := kept_because(settings):
         told.append(kept)
     return "; ".join(told)
+
+
+def _features(settings: Settings) -> str:
+    from crm_assets.defs.spark_features import check_application
+
+    return check_application(settings)
 
 
 def _alerts(settings: Settings) -> str:

@@ -64,14 +64,14 @@ def compute(session: SparkSession, asked: FeatureRequest) -> dict[str, Any]:
     Raises EngineError when the definitions here are not those of the run, LakeError when the frame does not fit the
     table's contract.
     """
-    from crm_assets.engines.spark_engine import scan
-
     found = code_of_features()
     if found != asked.code:
         raise EngineError(
             f"the job's image has the features of version {found}, the run those of {asked.code}: build the image "
             "anew from the run's version, and have the EMR Serverless application use it"
         )
+    from crm_assets.engines.spark_engine import scan
+
     started = time.monotonic()
     made = features(scan(session, asked.snapshots), scan(session, asked.closings), Month.parse(asked.month))
     fitted = fitted_to(made, FEATURE_TABLE, asked.output)

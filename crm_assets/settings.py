@@ -334,6 +334,11 @@ class Settings(BaseSettings):
         "local:///opt/crm/feature_job.py",
         description="What the job runs: a file in the application's image, or `s3://bucket/file.py`.",
     )
+    emr_python: str = Field(
+        "/opt/crm/python/bin/python",
+        description="Python in the application's image that has this package.",
+        pattern=r"^/\S+$",
+    )
     emr_spark_parameters: str = Field(
         "", description="Further parameters of `spark-submit`, such as `--conf spark.executor.memory=8g`."
     )

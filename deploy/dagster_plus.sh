@@ -14,7 +14,7 @@ python=${PYTHON3:-python3}
 # With BuildKit's SBOM and provenance; the image of Dagster+ is that one and Dagster's agent library.
 plain=$("$python" -m deploy.image push | sed -n 's/^image=//p')
 tag=dagster-plus-$COMMIT
-docker build --quiet --build-arg "IMAGE=$plain" --file docker/dagster_plus.Dockerfile --tag "$REPOSITORY:$tag" .
+docker build --quiet --pull --build-arg "IMAGE=$plain" --file docker/dagster_plus.Dockerfile --tag "$REPOSITORY:$tag" .
 docker push --quiet "$REPOSITORY:$tag"
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

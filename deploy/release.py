@@ -1,25 +1,31 @@
 """An image brought to an environment by Terraform, and what ran before put back: `python -m deploy.release VERB`.
 
 `plan` keeps the plan in the environment's folder, `apply` does exactly that plan and notes what ran before, `rollback`
-applies what is noted. ENVIRONMENT, IMAGE and TERRAFORM_STATE_BUCKET are read from the environment.
+applies what is noted. ENVIRONMENT and DIGEST say what and where; TERRAFORM_STATE_BUCKET, AWS_REGION and
+TERRAFORM_STATE_KEY where the state is, unless the folder has a backend.hcl; TERRAFORM_VARIABLES is the text of a
+terraform.tfvars, for a job that has no such file.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from deploy.api_release import ApiRelease, released
 from deploy.command import REPORTS, DeployError, output_of, required, run, summarise
+from deploy.image import checked_digest
 from deploy.plan_table import refused, table
 
 ENVIRONMENTS = ("dev", "staging", "prod")
 PLAN = "release.tfplan"
-_IMAGE = re.compile(r"^[a-z0-9][a-z0-9./_-]*@sha256:[0-9a-f]{64}$")
+VARIABLES = "job.auto.tfvars"
+SERVICE = "code"
+"""The service whose image is what runs: it is changed with every release, and by ECS alone."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +35,12 @@ class Target:
     Attributes:
         environment: its name.
         folder: of its Terraform.
-        bucket: where its state is.
+        backend: what `terraform init` is told of where the state is.
     """
 
     environment: str
     folder: Path
-    bucket: str
+    backend: tuple[str, ...]
 
     @classmethod
     def named(cls, variables: Mapping[str, str], root: Path) -> Target:
@@ -42,8 +48,19 @@ class Target:
         environment = required("ENVIRONMENT", "staging", variables)
         if environment not in ENVIRONMENTS:
             raise DeployError(f"ENVIRONMENT is {environment!r}, and not one of {', '.join(ENVIRONMENTS)}")
+        folder = root / "terraform" / "environments" / environment
+        if not variables.get("TERRAFORM_STATE_BUCKET") and (folder / "backend.hcl").exists():
+            return cls(environment, folder, ("-backend-config=backend.hcl",))
         bucket = required("TERRAFORM_STATE_BUCKET", "the bucket that terraform/bootstrap made", variables)
-        return cls(environment, root / "terraform" / "environments" / environment, bucket)
+        backend = [f"bucket={bucket}", f"region={required('AWS_REGION', 'eu-central-1', variables)}"]
+        if key := variables.get("TERRAFORM_STATE_KEY"):
+            backend.append(f"kms_key_id={key}")
+        return cls(environment, folder, tuple(f"-backend-config={each}" for each in backend))
+
+    @property
+    def name(self) -> str:
+        """What every name of the environment begins with, and its cluster's."""
+        return f"crm-assets-{self.environment}"
 
     @property
     def note(self) -> Path:
@@ -59,32 +76,49 @@ class Target:
         """A command of Terraform in the environment's folder."""
         return ["terraform", f"-chdir={self.folder}", verb, *arguments]
 
-    def initialise(self) -> None:
-        """Fetch modules and providers as they are locked, and find the state."""
-        run(self.terraform("init", "-input=false", "-lockfile=readonly", f"-backend-config=bucket={self.bucket}"))
+    def initialise(self, variables: Mapping[str, str]) -> None:
+        """Fetch modules and providers, as they are locked if they are, and find the state. Raises DeployError."""
+        if text := variables.get("TERRAFORM_VARIABLES"):
+            (self.folder / VARIABLES).write_text(text)
+        locked = ["-lockfile=readonly"] if (self.folder / ".terraform.lock.hcl").exists() else []
+        run(self.terraform("init", "-input=false", *locked, *self.backend))
 
-    def running_image(self) -> str:
-        """The image the state has; empty before the first deployment."""
-        outputs = json.loads(output_of(self.terraform("output", "-json")))
-        return str(outputs.get("image", {}).get("value") or "")
+    def outputs(self) -> dict[str, Any]:
+        """Terraform's outputs, by their names; none before the first deployment."""
+        told = json.loads(output_of(self.terraform("output", "-json")))
+        return {name: output["value"] for name, output in told.items()}
+
+    def running_digest(self) -> str:
+        """Digest of the image that runs, as ECS tells; empty where nothing does. Raises DeployError."""
+        try:
+            told = _ecs("describe-services", "--cluster", self.name, "--services", f"{self.name}-{SERVICE}")
+        except DeployError as error:
+            if "ClusterNotFoundException" in str(error):
+                return ""
+            raise
+        active = [service for service in told["services"] if service["status"] == "ACTIVE"]
+        return digest_of(active[0]["taskDefinition"]) if active else ""
 
 
-def checked_image(image: str) -> str:
-    """An image that is named by its digest. Raises DeployError for any other."""
-    if not _IMAGE.match(image):
-        raise DeployError(f"IMAGE is {image!r}, and not repository@sha256:digest: a tag may be another image tomorrow")
-    return image
+def digest_of(task_definition: str) -> str:
+    """Digest of the image in a version of a task definition. Raises DeployError where it has a tag instead."""
+    told = _ecs("describe-task-definition", "--task-definition", task_definition)
+    (container,) = told["taskDefinition"]["containerDefinitions"]
+    return checked_digest(str(container["image"]).partition("@")[2])
+
+
+def _ecs(*arguments: str) -> Any:
+    return json.loads(output_of(["aws", "ecs", *arguments, "--output", "json"]))
 
 
 def plan(target: Target, variables: Mapping[str, str]) -> None:
-    """Plan an image, or what runs already where IMAGE is not set, and tell what would change. Raises DeployError."""
-    target.initialise()
-    given = variables.get("IMAGE", "")
-    image = checked_image(given) if given else target.running_image()
+    """Plan an image, or what runs already where DIGEST is not set, and tell what would change. Raises DeployError."""
+    given = variables.get("DIGEST", "")
+    digest = checked_digest(given) if given else target.running_digest()
+    target.initialise(variables)
     # Who may only read cannot take the lock; nothing of such a plan is applied.
     lock = "-lock-timeout=10m" if given else "-lock=false"
-    arguments = ["-input=false", lock, f"-out={PLAN}", *([f"-var=image={image}"] if image else [])]
-    run(target.terraform("plan", *arguments))
+    run(target.terraform("plan", "-input=false", lock, f"-out={PLAN}", *_image(digest)))
     shown = json.loads(output_of(target.terraform("show", "-json", PLAN)))
     REPORTS.mkdir(exist_ok=True)
     text = table(target.environment, shown)
@@ -96,26 +130,52 @@ def plan(target: Target, variables: Mapping[str, str]) -> None:
         )
 
 
+def _image(digest: str) -> list[str]:
+    # Without one, nothing runs: that is how an environment begins.
+    return [f"-var=image_digest={digest}"] if digest else ["-var=running=false"]
+
+
 def apply(target: Target, variables: Mapping[str, str]) -> None:
     """Do what was planned, and note what ran before. Raises DeployError."""
     if not (target.folder / PLAN).exists():
         raise DeployError("there is no plan: make deploy-plan first")
     REPORTS.mkdir(exist_ok=True)
-    target.note.write_text(json.dumps({"image": target.running_image()}))
+    target.note.write_text(json.dumps({"digest": target.running_digest()}))
     run(target.terraform("apply", "-input=false", "-lock-timeout=10m", PLAN))
-    summarise(f"{target.environment} has {variables.get('IMAGE', '')}")
+    _release_api(target)
+    summarise(f"{target.environment} has {variables.get('DIGEST', '')}")
 
 
 def rollback(target: Target, variables: Mapping[str, str]) -> None:
     """Apply the image that ran before. Raises DeployError where none did, or that fails as well."""
     if not target.note.exists():
         raise DeployError("nothing is noted of what ran before: deploy an earlier image by hand (docs/release.md)")
-    image = json.loads(target.note.read_text())["image"]
-    if not image:
+    digest = json.loads(target.note.read_text())["digest"]
+    if not digest:
         raise DeployError("nothing ran before: there is nothing to go back to")
-    arguments = ["-input=false", "-auto-approve", "-lock-timeout=10m", f"-var=image={checked_image(image)}"]
+    arguments = ["-input=false", "-auto-approve", "-lock-timeout=10m", *_image(checked_digest(digest))]
     run(target.terraform("apply", *arguments))
-    summarise(f"{target.environment} is back at {image}")
+    _release_api(target)
+    summarise(f"{target.environment} is back at {digest}")
+
+
+def _release_api(target: Target) -> None:
+    if told := target.outputs().get("api_release"):
+        release = ApiRelease.of_output(told)
+        answered = _ecs("describe-services", "--cluster", target.name, "--services", f"{target.name}-api")
+        versions = [version for service in answered["services"] for version in primary_versions(service)]
+        # Without a service nothing runs yet, and one that Terraform has just made has its version already.
+        if versions and release.task_definition not in versions:
+            summarise(f"CodeDeploy has moved the API's requests: {released(release)}")
+
+
+def primary_versions(service: Mapping[str, Any]) -> list[str]:
+    """Task definitions of what takes a service's requests, as `aws ecs describe-services` tells them.
+
+    Where CodeDeploy changes the service, these are in its task sets; otherwise ECS tells the one.
+    """
+    sets = [each["taskDefinition"] for each in service.get("taskSets", []) if each["status"] == "PRIMARY"]
+    return sets or [service["taskDefinition"]] if service.get("status", "ACTIVE") == "ACTIVE" else []
 
 
 VERBS: Mapping[str, Callable[[Target, Mapping[str, str]], None]] = {"plan": plan, "apply": apply, "rollback": rollback}

@@ -19,12 +19,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from deploy.command import DeployError, output_of, summarise
-from deploy.release import Target
+from deploy.image import checked_digest
+from deploy.release import Target, digest_of, primary_versions
 
 SECONDS = 900
 PAUSE = 10
 TIMEOUT = 20
-SIGN_IN = frozenset({301, 302, 303, 307, 401, 403})
+CLOSED = frozenset({302, 401, 403, 404})
+"""What who is no operator is told: to sign in, to stay out, or by the balancer that there is nothing."""
+SERVICES = ("webserver", "daemon", "code", "mlflow", "api", "page")
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,8 @@ QUESTIONS = (
     Question("api", "/health/live", frozenset({200}), "the API answers"),
     Question("api", "/v1/pipeline", frozenset({401}), "the API lets nobody in without a key"),
     Question("page", "/_stcore/health", frozenset({200}), "the page's server answers"),
-    Question("webserver", "/server_info", SIGN_IN, "Dagster lets nobody in who has not signed in"),
-    Question("mlflow", "/health", SIGN_IN, "MLflow lets nobody in who has not signed in"),
+    Question("webserver", "/server_info", CLOSED, "Dagster lets nobody in who is no operator"),
+    Question("mlflow", "/health", CLOSED, "MLflow lets nobody in who is no operator"),
 )
 """The daemon and the code location have no address; whether they run is told by ECS."""
 
@@ -133,16 +136,27 @@ def faults_of_services(services: Iterable[Mapping[str, Any]], failures: Iterable
     return faults
 
 
-def faults_of_images(tasks: Iterable[Mapping[str, Any]], image: str) -> list[str]:
-    """Tasks as `aws ecs describe-tasks` tells them that run another image than the one with this digest."""
-    digest = image.partition("@")[2]
+def faults_of_images(services: Iterable[Mapping[str, Any]], digest: str, look: Callable[[str], str]) -> list[str]:
+    """Services that take requests with another image than the one with this digest.
+
+    Args:
+        services: as `aws ecs describe-services` tells them.
+        digest: of the image.
+        look: version of a task definition -> digest of its image.
+    """
     return [
-        f"{task['group']} runs {container.get('image')}"
-        for task in tasks
-        for container in task["containers"]
-        if container.get("image", "").partition("@")[0] == image.partition("@")[0]
-        and container["image"].partition("@")[2] != digest
+        f"{service['serviceName']} runs {found}"
+        for service in services
+        for version in primary_versions(service)
+        if (found := look(version)) != digest
     ]
+
+
+def addresses(urls: Mapping[str, str | None]) -> dict[str, str]:
+    """Service -> its address, from Terraform's output `urls`; a service that is not there has none."""
+    names = {"dagster": "webserver"}
+    # The API's has the version of its answers behind it.
+    return {names.get(name, name): url.removesuffix("/v1") for name, url in urls.items() if url}
 
 
 def until_well(
@@ -160,16 +174,13 @@ def until_well(
         pause(PAUSE)
 
 
-def _faults(outputs: Mapping[str, Any], image: str) -> list[str]:
-    cluster, names = outputs["cluster"], sorted(outputs["services"])
-    described = _ecs("describe-services", "--cluster", cluster, "--services", *names)
+def _faults(target: Target, urls: Mapping[str, str], digest: str) -> list[str]:
+    names = [f"{target.name}-{service}" for service in SERVICES if service != "page" or "page" in urls]
+    described = _ecs("describe-services", "--cluster", target.name, "--services", *names)
     faults = faults_of_services(described["services"], described["failures"])
-    running = _ecs("list-tasks", "--cluster", cluster, "--desired-status", "RUNNING")["taskArns"]
-    if image and running:
-        tasks = _ecs("describe-tasks", "--cluster", cluster, "--tasks", *running[:100])["tasks"]
-        # A run of Dagster's that began before goes on in its own image.
-        faults += faults_of_images([task for task in tasks if task.get("group", "").startswith("service:")], image)
-    return faults + faults_of_answers(outputs["urls"])
+    if digest:
+        faults += faults_of_images(described["services"], digest, digest_of)
+    return faults + faults_of_answers(urls)
 
 
 def _ecs(*arguments: str) -> Any:
@@ -180,10 +191,10 @@ def main() -> int:
     """Ask until all is well; 1 and what is not where it is not in time."""
     try:
         target = Target.named(os.environ, Path())
-        told = json.loads(output_of(target.terraform("output", "-json")))
-        outputs = {name: each["value"] for name, each in told.items()}
-        image = os.environ.get("IMAGE", "")
-        faults = until_well(lambda: _faults(outputs, image), float(os.environ.get("SMOKE_SECONDS", SECONDS)))
+        digest = os.environ.get("DIGEST", "")
+        wanted = checked_digest(digest) if digest else ""
+        urls = addresses(target.outputs()["urls"])
+        faults = until_well(lambda: _faults(target, urls, wanted), float(os.environ.get("SMOKE_SECONDS", SECONDS)))
     except DeployError as error:
         faults = [str(error)]
     except KeyError as error:
@@ -191,7 +202,7 @@ def main() -> int:
     if faults:
         print("\n".join(faults), file=sys.stderr)
         return 1
-    summarise(f"{target.environment} answers as it should, on {image or 'what was there'}")
+    summarise(f"{target.environment} answers as it should, on {digest or 'what was there'}")
     return 0
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -38,6 +38,7 @@ except ImportError as missing:
 LOOK_SECONDS = 5.0
 """How often EMR Serverless is asked how the job is getting on, and S3 what it has to tell."""
 _MADE = "features"
+_ENVIRONMENT = "spark.emr-serverless.driverEnv"
 _PASSING = {
     "InternalServerException",
     "ServiceQuotaExceededException",
@@ -71,7 +72,7 @@ def computed_by_job(inputs: Inputs, step: dg.AssetExecutionContext, month: Month
                 start_job_run_params=job_parameters(settings, month),
                 extras=request.as_extras(),
             )
-        told = next(iter(done.get_custom_messages()), {})
+        told: Mapping[str, Any] = next(iter(done.get_custom_messages()), {})
         files = [path for path in storage.list(_MADE) if path.endswith(".parquet")]
         if len(files) != 1:
             raise EngineError(
@@ -87,26 +88,59 @@ def computed_by_job(inputs: Inputs, step: dg.AssetExecutionContext, month: Month
 
 def job_parameters(settings: Settings, month: Month) -> dict[str, Any]:
     """The arguments of StartJobRun, without those by which Pipes reaches the job."""
-    submit: dict[str, Any] = {"entryPoint": settings.emr_entry_point}
-    if settings.emr_spark_parameters:
-        submit["sparkSubmitParameters"] = settings.emr_spark_parameters
+    # The driver's alone: features are Spark's own functions, so no executor runs Python.
+    python = [
+        f"--conf {_ENVIRONMENT}.{name}={settings.emr_python}" for name in ("PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON")
+    ]
+    parameters = [settings.emr_spark_parameters] if settings.emr_spark_parameters else []
     return {
         "applicationId": settings.emr_application_id,
         "executionRoleArn": settings.emr_role_arn,
         "name": f"{settings.dataset_name} {FEATURE_TABLE.name} {month}",
         "executionTimeoutMinutes": settings.emr_minutes,
-        "jobDriver": {"sparkSubmit": submit},
+        "jobDriver": {
+            "sparkSubmit": {
+                "entryPoint": settings.emr_entry_point,
+                "sparkSubmitParameters": " ".join([*python, *parameters]),
+            }
+        },
         "configurationOverrides": {
             "monitoringConfiguration": {"s3MonitoringConfiguration": {"logUri": _log_url(settings)}}
         },
     }
 
 
+def check_application(settings: Settings) -> str:
+    """What the job would run on, for people. Starts nothing.
+
+    Raises SettingsError naming the setting when EMR Serverless does not know the application or it will not do,
+    EngineError when EMR Serverless cannot be asked.
+    """
+    with _told(settings, None):
+        found = _session().client("emr-serverless").get_application(applicationId=settings.emr_application_id)
+    application = found["application"]
+    image = application.get("imageConfiguration", {}).get("imageUri")
+    named = f"CRM_EMR_APPLICATION_ID is {settings.emr_application_id!r}"
+    if application["type"].lower() != "spark":
+        raise SettingsError(f"{named}, which is of type {application['type']}: name an application of type Spark")
+    if application["state"] in {"TERMINATED", "STOPPING"}:
+        raise SettingsError(f"{named}, which is {application['state'].lower()}: start it, or name another")
+    if not image:
+        raise SettingsError(
+            f"{named}, which has no image of its own, and Amazon's has not this package: build docker/emr/Dockerfile, "
+            "and have the application use it"
+        )
+    return (
+        f"{FEATURE_TABLE.name} on EMR Serverless {application.get('name') or settings.emr_application_id} "
+        f"({application['releaseLabel']}, {application['state'].lower()}), image {image}"
+    )
+
+
 def _log_url(settings: Settings) -> str:
     return f"{settings.emr_url}/logs/"
 
 
-class _JobClient(PipesEMRServerlessClient):  # type: ignore[misc]  # it publishes no types
+class _JobClient(PipesEMRServerlessClient):
     """Dagster's client, which hands context and messages over below one folder of S3 and knows its job's id."""
 
     def __init__(self, work: str) -> None:
@@ -139,7 +173,7 @@ class _JobClient(PipesEMRServerlessClient):  # type: ignore[misc]  # it publishe
         return "EMR Serverless does not say why"
 
 
-class _Messages(PipesS3MessageReader):  # type: ignore[misc]  # as above
+class _Messages(PipesS3MessageReader):
     """Reads messages below a folder of its own, where Dagster's would read from the top of the bucket."""
 
     def __init__(self, bucket: str, folder: str, client: Any) -> None:
@@ -158,7 +192,7 @@ class _Messages(PipesS3MessageReader):  # type: ignore[misc]  # as above
 
 
 @contextmanager
-def _told(settings: Settings, client: _JobClient) -> Iterator[None]:
+def _told(settings: Settings, client: _JobClient | None) -> Iterator[None]:
     """Raise an error of ours in place of those of the AWS libraries and Dagster's client."""
     application = settings.emr_application_id
     try:
@@ -186,6 +220,9 @@ def _told(settings: Settings, client: _JobClient) -> Iterator[None]:
             f"EMR Serverless or S3 cannot be asked: {error}; check AWS_REGION, the role and the network", transient=True
         ) from error
     except RuntimeError as error:
+        # Dagster's client says no more than that the job failed.
+        if client is None:
+            raise
         raise EngineError(
             f"job {client.job_run_id} of EMR Serverless application {application}: {client.details(application)}; see "
             f"its log below {_log_url(settings)}, or leave CRM_FEATURES_ON out to compute on the run's own engine"

@@ -25,9 +25,8 @@ def checked(operation: str, parameters: Mapping[str, Any]) -> None:
     import botocore.session
 
     service = botocore.session.get_session().get_service_model("emr-serverless")
-    report = ParamValidator().validate(
-        {"clientToken": "t", **parameters}, service.operation_model(operation).input_shape
-    )
+    token = {"clientToken": "t"} if operation == "StartJobRun" else {}
+    report = ParamValidator().validate({**token, **parameters}, service.operation_model(operation).input_shape)
     assert not report.has_errors(), report.generate_report()
 
 
@@ -87,7 +86,10 @@ class LocalEmr:
                     *(part for item in spark.items() for part in ("--conf", "=".join(item))),
                     str(self.entry_point),
                 ],
-                env={**os.environ, **environment, "PYSPARK_PYTHON": self.python},
+                env={
+                    **os.environ,
+                    **{name: self.python if "PYTHON" in name else value for name, value in environment.items()},
+                },
                 stdout=log,
                 stderr=log,
             )

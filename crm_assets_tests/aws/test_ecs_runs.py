@@ -89,7 +89,8 @@ class Launched:
     """A run that the launcher of Dagster's instance, opened as its services do, has started."""
 
     def __init__(self, instance: dg.DagsterInstance) -> None:
-        self.instance, self.launcher = instance, instance.run_launcher
+        self.instance = instance
+        self.launcher: Any = instance.run_launcher
         origin = RepositoryPythonOrigin(
             sys.executable, ModuleCodePointer("crm_assets.definitions", "defs"), entry_point=DEFAULT_DAGSTER_ENTRY_POINT
         )
@@ -120,6 +121,7 @@ def launched(instance: dg.DagsterInstance) -> Launched:
 
 def test_a_run_is_a_task_of_its_own(cloud: Cloud, launched: Launched) -> None:
     assert type(launched.launcher).__name__ == "EcsRunLauncher"
+    assert launched.launcher.secrets_tags == [], "nobody lists the account's secrets"
     task = cloud.task(launched.run)
     assert task["clusterArn"].endswith(":cluster/crm-assets-dev")
     assert task["taskDefinitionArn"].endswith(f":task-definition/{FAMILY}:1")
@@ -145,7 +147,7 @@ def test_a_run_is_looked_at_and_stopped(cloud: Cloud, launched: Launched) -> Non
 
 
 def test_a_task_that_died_is_found_out(cloud: Cloud, launched: Launched) -> None:
-    from moto.core import DEFAULT_ACCOUNT_ID
+    from moto.core.models import DEFAULT_ACCOUNT_ID
     from moto.ecs.models import ecs_backends
 
     arn = launched.run.tags["ecs/task_arn"]

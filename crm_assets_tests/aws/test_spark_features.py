@@ -8,13 +8,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import dagster as dg
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
+from dagster._core.errors import DagsterExecutionInterruptedError
 from polars import read_parquet
 from polars.testing import assert_frame_equal
 
@@ -76,6 +77,23 @@ def settings_of(lake_url: str, tmp_path: Path) -> Callable[..., Settings]:
     return settings
 
 
+@dataclass
+class StoppedEmr:
+    """An application during whose job the run is stopped."""
+
+    cancelled: list[dict[str, str]] = field(default_factory=list)
+
+    def start_job_run(self, **parameters: Any) -> dict[str, str]:
+        return {"applicationId": parameters["applicationId"], "jobRunId": "00job"}
+
+    def get_job_run(self, **_: str) -> dict[str, Any]:
+        raise DagsterExecutionInterruptedError
+
+    def cancel_job_run(self, **which: str) -> None:
+        checked("CancelJobRun", which)
+        self.cancelled.append(which)
+
+
 @dataclass(frozen=True)
 class EndedEmr:
     """An application whose jobs end as told, at once and without doing anything."""
@@ -131,7 +149,11 @@ def test_what_is_asked_of_emr_serverless() -> None:
     assert asked["name"] == "simulator opportunity_features 2017-04"
     assert asked["executionTimeoutMinutes"] == 60
     assert asked["jobDriver"]["sparkSubmit"]["entryPoint"] == "local:///opt/crm/feature_job.py"
-    assert confs(asked) == {"spark.executor.cores": "4"}
+    assert confs(asked) == {
+        "spark.executor.cores": "4",
+        "spark.emr-serverless.driverEnv.PYSPARK_PYTHON": "/opt/crm/python/bin/python",
+        "spark.emr-serverless.driverEnv.PYSPARK_DRIVER_PYTHON": "/opt/crm/python/bin/python",
+    }
     (logs,) = asked["configurationOverrides"]["monitoringConfiguration"].values()
     assert logs == {"logUri": "s3://lake/crm/.emr/logs/"}
 
@@ -189,8 +211,49 @@ def test_a_job_that_fails_is_told_and_leaves_nothing(
         instead(emr)
         with pytest.raises(EngineError, match=said):
             made(settings, FEATURE_TABLE.name)
+    stopped = StoppedEmr()
+    instead(stopped)
+    with pytest.raises(DagsterExecutionInterruptedError):
+        made(settings, FEATURE_TABLE.name)
+    assert stopped.cancelled == [{"applicationId": "00f1a2b3", "jobRunId": "00job"}]
     assert lake.manifest(FEATURE_TABLE.name, MONTH) is None
     assert open_storage(settings.emr_url).list() == [], "nothing that run and job handed each other is left"
+
+
+SPARK = {
+    "name": "crm-assets-dev",
+    "type": "Spark",
+    "state": "STOPPED",
+    "releaseLabel": "emr-7.9.0",
+    "imageConfiguration": {"imageUri": "crm-assets-emr:0.1.0"},
+}
+
+
+@pytest.mark.parametrize(
+    ("application", "told"),
+    [
+        ({}, "opportunity_features on EMR Serverless crm-assets-dev (emr-7.9.0, stopped), image crm-assets-emr:0.1.0"),
+        ({"type": "Hive"}, "CRM_EMR_APPLICATION_ID is '00f1a2b3', which is of type Hive: name an application of type"),
+        ({"state": "TERMINATED"}, "CRM_EMR_APPLICATION_ID is '00f1a2b3', which is terminated: start it, or"),
+        ({"imageConfiguration": {}}, "CRM_EMR_APPLICATION_ID is '00f1a2b3', which has no image of its own, and"),
+    ],
+)
+def test_the_doctor_names_the_application_or_what_is_wrong_with_it(
+    application: dict[str, Any], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from crm_assets.defs import spark_features
+
+    class Known:
+        def get_application(self, **which: str) -> dict[str, Any]:
+            checked("GetApplication", which)
+            return {"application": {**SPARK, **application}}
+
+    monkeypatch.setattr(spark_features, "_session", lambda: _Session(None, Known()))
+    try:
+        said = spark_features.check_application(load_settings(lake_url="s3://lake", **ON_EMR))
+    except SettingsError as error:
+        said = str(error)
+    assert said.startswith(told)
 
 
 def test_without_the_library_the_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,7 +266,7 @@ def test_without_the_library_the_setting_is_named(monkeypatch: pytest.MonkeyPatc
 def test_the_job_refuses_features_of_another_version() -> None:
     asked = feature_job.FeatureRequest("2017-04", "s3://a", "s3://b", "s3://c", code="0123456789ab")
     with pytest.raises(EngineError, match=r"version [0-9a-f]{12}, the run those of 0123456789ab: build the image anew"):
-        feature_job.compute(None, asked)  # type: ignore[arg-type]  # it is refused before Spark is asked
+        feature_job.compute(cast(Any, "no Spark, for it is not asked"), asked)
 
 
 def test_the_code_location_loads_nothing_of_amazon() -> None:

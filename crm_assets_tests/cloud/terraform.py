@@ -65,7 +65,7 @@ class Terraform:
     def replan(self) -> str:
         """What would be changed now; empty when nothing would."""
         done = self.run("plan", "-detailed-exitcode", *self.options, passing=(0, 2))
-        return done.stdout if done.returncode else ""
+        return done.stdout[max(done.stdout.find("Terraform will perform"), 0) :] if done.returncode else ""
 
     def destroy(self) -> None:
         """Remove what was made."""

@@ -71,11 +71,10 @@ def uses_of(made: Made, service: str) -> tuple[Use, ...]:
 def places(made: Made, on: str) -> str:
     """The pattern of the ARNs that a thing and its parts have in an environment."""
     name = f"crm-assets-{made.name}"
-    bucket = rf"arn:aws:s3:::{name}-{{}}-\d{{12}}(/.*)?"
     return {
-        "lake": bucket.format("lake"),
-        "landing": bucket.format("landing"),
-        "artifacts": bucket.format("mlflow"),
+        "lake": rf"arn:aws:s3:::{name}-lake-\d{{12}}(/.*)?",
+        "landing": rf"arn:aws:s3:::{name}-landing-\d{{12}}(/.*)?",
+        "artifacts": rf"arn:aws:s3:::{name}-mlflow-\d{{12}}(/.*)?",
         "runs": "|".join(
             [
                 rf"arn:aws:ecs:{ACCOUNT}:task-definition/{name}-run:\*",

@@ -251,10 +251,10 @@ def _environment(
 
 def _health(service: Mapping[str, Any], job: NomadJob) -> Iterator[tuple[str, tuple[object, object]]]:
     health = service["healthcheck"]
-    check = job.services[0].get("check")
     if health.get("disable"):
-        yield "health check", (None, check)
+        yield "health check", (None, job.services[0].get("check"))
         return
+    check: Mapping[str, Any] = job.services[0]["check"]
     yield "health check", (health["test"][1:], [check["command"], *check["args"]])
     yield "task of the health check", (job.name, check["task"])
     kept = check["check_restart"]

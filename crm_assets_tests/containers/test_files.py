@@ -101,7 +101,7 @@ def test_no_service_can_write_but_to_its_volumes_and_to_memory(services: dict[st
     for name, service in services.items():
         assert service["read_only"], name
         assert "/tmp" in {mount.partition(":")[0] for mount in service["tmpfs"]}, name
-        assert all(re.search(r":size=\d+m$", mount) for mount in service["tmpfs"]), name
+        assert all(re.search(r":size=\d+m(,|$)", mount) for mount in service["tmpfs"]), name
         for mount in service.get("volumes", []):
             assert mount["type"] == "volume" or mount["read_only"], f"{name} writes to {mount['source']} of the host"
 
@@ -114,10 +114,10 @@ def test_what_runs_put_aside_is_on_a_disk(services: dict[str, dict[str, Any]]) -
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda file: file.name)
 def test_an_image_ends_as_a_user_without_rights(dockerfile: Path) -> None:
-    final = re.split(r"^FROM ", dockerfile.read_text(), flags=re.M)[-1]
-    assert re.findall(r"^USER (\S+)$", final, re.M)[-1] == "10001:10001"
-    assert not re.search(r"\bsudo\b|chmod\b.*(\+s|[0-7]?[4-7][0-7]{3}\b)", final)
-    assert not re.search(r"^ADD ", dockerfile.read_text(), re.M), "COPY fetches nothing and unpacks nothing"
+    text = dockerfile.read_text()
+    assert re.findall(r"^USER (\S+)$", text, re.M)[-1] == "10001:10001"
+    assert not re.search(r"\bsudo\b|chmod\b.*(\+s|\b[4-7][0-7]{3}\b)", text)
+    assert not re.search(r"^ADD ", text, re.M), "COPY fetches nothing and unpacks nothing"
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda file: file.name)

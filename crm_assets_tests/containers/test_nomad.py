@@ -52,7 +52,8 @@ def test_what_drifts_is_found(
 ) -> None:
     texts = jobs()
     assert texts[service].count(written) == 1
-    (drift,) = drifts(services, {**texts, service: texts[service].replace(written, instead)})
+    seeded = drifts(services, {**texts, service: texts[service].replace(written, instead)})
+    (drift,) = set(seeded) - set(drifts(services, texts))
     assert drift.startswith(told)
 
 

@@ -1,0 +1,60 @@
+"""What a plan would do, by names alone, and what of it is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from deploy.plan_table import KEPT, changes, refused, table
+
+
+def change(address: str, *actions: str, mode: str = "managed") -> dict[str, Any]:
+    return {
+        "address": address,
+        "type": address.split(".")[-2],
+        "mode": mode,
+        "change": {"actions": list(actions), "after": {"password": "hunter2"}},
+    }
+
+
+def plan(*found: dict[str, Any]) -> dict[str, Any]:
+    return {"resource_changes": list(found)}
+
+
+def test_nothing_to_do_is_said() -> None:
+    idle = plan(change("aws_lb.this", "no-op"), change("data.aws_iam_policy.this", "read", mode="data"))
+    assert table("prod", idle) == "### prod: nothing would change\n"
+
+
+def test_names_are_told_and_values_are_not() -> None:
+    text = table(
+        "staging",
+        plan(
+            change("module.a.aws_ecs_service.api", "update"),
+            change("aws_lb.this", "delete", "create"),
+            change("aws_sns_topic.new", "create"),
+        ),
+    )
+    assert text.startswith("### staging: 1 to create, 1 to change, 1 to replace\n")
+    assert "| replace | `aws_lb.this` |" in text
+    assert "hunter2" not in text
+
+
+@pytest.mark.parametrize("kind", sorted(KEPT))
+@pytest.mark.parametrize("actions", [("delete",), ("delete", "create"), ("create", "delete"), ("forget",)])
+def test_what_holds_data_does_not_go(kind: str, actions: tuple[str, ...]) -> None:
+    lost = plan(change(f"module.lake.{kind}.this", *actions))
+    assert refused(lost) == [f"module.lake.{kind}.this"]
+    assert "Refused" in table("prod", lost)
+
+
+def test_other_things_may_go_and_data_may_change() -> None:
+    assert refused(plan(change("aws_lb.this", "delete"), change("aws_db_instance.this", "update"))) == []
+
+
+def test_each_verb_is_known() -> None:
+    assert [verb for verb, _, _ in changes(plan(change("aws_lb.this", "delete"), change("aws_lb.that", "create")))] == [
+        "create",
+        "delete",
+    ]
