@@ -96,7 +96,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     }
   }
 
-  # Old months are read seldom; objects below 128 KB stay where they are.
+  # Old months are read seldom. S3 itself leaves objects below 128 KB where they are.
   dynamic "rule" {
     for_each = each.key == "logs" ? [] : ["tiers"]
 
@@ -104,9 +104,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
       id     = "tiers"
       status = "Enabled"
 
-      filter {
-        object_size_greater_than = 131072
-      }
+      filter {}
 
       transition {
         days          = 30
@@ -125,6 +123,9 @@ resource "aws_s3_bucket_logging" "this" {
   bucket        = aws_s3_bucket.this[each.key].id
   target_bucket = aws_s3_bucket.this["logs"].id
   target_prefix = "${each.key}/"
+
+  # Refused before the bucket of logs lets itself be written to.
+  depends_on = [aws_s3_bucket_policy.this]
 }
 
 resource "aws_s3_bucket_policy" "this" {
@@ -135,12 +136,13 @@ resource "aws_s3_bucket_policy" "this" {
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = concat(
+      [for statement in local.log_writers : statement if each.key == "logs"],
       [
         {
           # What is denied may be named by a star: it makes the rule stricter.
           Sid       = "OnlyOverTls"
           Effect    = "Deny"
-          Principal = "*"
+          Principal = { AWS = "*" }
           Action    = "s3:*"
           Resource  = [each.value.arn, "${each.value.arn}/*"]
           Condition = { Bool = { "aws:SecureTransport" = "false" } }
@@ -148,13 +150,12 @@ resource "aws_s3_bucket_policy" "this" {
         {
           Sid       = "OnlyNewTls"
           Effect    = "Deny"
-          Principal = "*"
+          Principal = { AWS = "*" }
           Action    = "s3:*"
           Resource  = [each.value.arn, "${each.value.arn}/*"]
           Condition = { NumericLessThan = { "s3:TlsVersion" = "1.2" } }
         },
       ],
-      [for statement in local.log_writers : statement if each.key == "logs"],
     )
   })
 
