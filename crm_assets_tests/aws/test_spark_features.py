@@ -29,6 +29,7 @@ from crm_assets.features.registry import FEATURE_TABLE
 from crm_assets.settings import Settings, load_settings
 from crm_assets.storage import open_storage
 from crm_assets_tests.aws.emr_standin import LocalEmr, checked, confs
+from crm_assets_tests.containers.compose import DOCKER, tool
 from crm_assets_tests.integration.s3_server import S3Server
 
 MONTH = Month(2017, 4)
@@ -284,6 +285,19 @@ def test_the_code_location_loads_nothing_of_amazon() -> None:
         timeout=120,
     )
     assert not {"boto3", "botocore", "dagster_aws", "pyspark", "moto"} & set(json.loads(told.stdout))
+
+
+def test_the_image_of_jobs_has_what_the_settings_name() -> None:
+    file = DOCKER / "emr" / "Dockerfile"
+    linted = subprocess.run(
+        [tool("hadolint"), "--no-color", str(file)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (linted.returncode, linted.stdout, linted.stderr) == (0, "", "")
+    text, settings = file.read_text(), Settings()
+    script = Path(settings.emr_entry_point.removeprefix("local://"))
+    assert f"cp crm_assets/{script.name} {script.parent}/" in text
+    assert "/opt/crm/python\n" in text
+    assert settings.emr_python == "/opt/crm/python/bin/python"
 
 
 @pytest.fixture
