@@ -257,10 +257,10 @@ diagrams: $(DOCS_SETUP) ## Draw the architecture from docs/architecture/workspac
 	@$(DOCS)/python -m crm_assets_tests.architecture --d2 $(DOCS)/d2
 
 docs-site: $(DOCS_SETUP) ## Build the documentation as a site that needs no network, to site/
-	@$(DOCS)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/mkdocs build --strict
 
 docs-serve: $(DOCS_SETUP) ## Show the documentation on http://127.0.0.1:8800, and anew when a page changes
-	@$(DOCS)/mkdocs serve --strict --dev-addr 127.0.0.1:$(or $(PORT),8800)
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/mkdocs serve --strict --dev-addr 127.0.0.1:$(or $(PORT),8800)
 
 # Beside the locked packages, of which it changes none.
 NOTEBOOKS := .venv/.notebooks

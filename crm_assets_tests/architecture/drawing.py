@@ -75,7 +75,7 @@ def _lettering(found: re.Match[str]) -> str:
         return found[0]
     lines = [
         f'<tspan x="{x}" dy="{dy}"{style}>{text}</tspan>'
-        for (x, dy, text), style in itertools.zip_longest(spans, LETTERING, fillvalue="")
+        for (x, dy, text), style in zip(spans, (*LETTERING, *itertools.repeat("", len(spans))), strict=False)
     ]
     return f'<text {before}class="text"{after}>{"".join(lines)}</text>'
 

@@ -207,7 +207,16 @@ class _Reader:
             after = NAMED[kind]
             if not 2 <= len(words) <= 2 + len(after):
                 raise line.wrong(f"a {kind} has a name and at most {', '.join(after) or 'nothing else'}")
-            elements[path] = Element(path, kind, words[1], parent, **dict(zip(after, words[2:], strict=False)))
+            given_words = dict(zip(after, words[2:], strict=False))
+            elements[path] = Element(
+                path,
+                kind,
+                words[1],
+                parent,
+                description=given_words.get("description", ""),
+                technology=given_words.get("technology", ""),
+                tags=given_words.get("tags", ""),
+            )
         self._elements(line, kind, path)
 
     def _named(self, path: str) -> str:

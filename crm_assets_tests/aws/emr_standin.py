@@ -75,7 +75,9 @@ class LocalEmr:
                 for top in (self.folder / "bucket").iterdir()
             },
             "spark.ui.enabled": "false",
+            # As many partitions as a large month has, where Spark would make one of a small month's.
             "spark.sql.shuffle.partitions": "4",
+            "spark.sql.adaptive.enabled": "false",
         }
         spark = {**{name: value for name, value in given.items() if "driverEnv" not in name}, **mirror}
         with (self.folder / "log").open("wb") as log:

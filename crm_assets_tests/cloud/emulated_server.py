@@ -10,12 +10,17 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from moto.core.base_backend import BackendDict, BaseBackend
 from moto.core.common_models import BaseModel
 from moto.server import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import run_simple
+
+# Run as a program, it has its own folder for the top of its modules.
+sys.path.append(str(Path(__file__).parents[2]))
+from crm_assets_tests.cloud.emulated_gaps import fill
 
 UNTOUCHED = "000000000000"
 _LABELS = ("arn", "id", "name")
@@ -73,6 +78,7 @@ def _of(model: BaseModel, name: str) -> Any:
 
 def serve(port: int) -> None:
     """Answer on the port until the process is ended."""
+    fill()
     moto = DomainDispatcherApplication(create_backend_app)
 
     def application(environment: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,12 +94,15 @@ def granted(policy: str) -> Iterator[Grant]:
                 yield Grant(action, resource, condition)
 
 
-def too_broad(role: Role, without_resources: Iterable[str]) -> list[str]:
+def too_broad(
+    role: Role, without_resources: Iterable[str], excused: Callable[[Grant], bool] = lambda grant: False
+) -> list[str]:
     """What of a role's policies names no action or no resource, in words.
 
     Args:
         role: that is looked at.
         without_resources: actions that AWS allows on everything or not at all.
+        excused: whether a grant may do without the name of a resource all the same.
     """
     unlimited = set(without_resources)
     found = [f"{arn}, which AWS may widen" for arn in sorted(role.managed)]
@@ -107,7 +110,7 @@ def too_broad(role: Role, without_resources: Iterable[str]) -> list[str]:
     for grant in sorted(role.grants, key=lambda one: (one.action, one.resource)):
         if "*" in grant.action or "?" in grant.action:
             found.append(f"the action {grant.action} on {grant.resource}")
-        elif not _is_named(grant.resource) and grant.action not in unlimited:
+        elif not _is_named(grant.resource) and grant.action not in unlimited and not excused(grant):
             found.append(f"{grant.action} on {grant.resource}")
     return found
 

@@ -16,7 +16,8 @@ pytestmark = pytest.mark.cloud
 
 KEPT = re.compile(
     # AWS keeps these for a while, so that names and what was locked with a key are not lost.
-    r"ecs\.TaskDefinition .* INACTIVE"
+    r"ecs\.(TaskDefinition|Cluster|Service) .* INACTIVE"
+    r"|ec2\.NatGateway .* deleted"
     r"|kms\.Key .* PendingDeletion"
     r"|secretsmanager\.FakeSecret .* \d+(\.\d+)?"
     # moto forgets to remove it with its VPC, as AWS does.

@@ -225,8 +225,10 @@ def _places(service: Mapping[str, Any], job: NomadJob) -> Iterator[tuple[str, tu
 
 
 def _tmpfs(written: str) -> tuple[str, int]:
-    target, _, size = written.partition(":size=")
-    return target, int(size.removesuffix("m") or 0) * 1024**2
+    """Place and bytes; whose it is does not matter, for Nomad's may be written to by everybody."""
+    target, _, options = written.partition(":")
+    given = dict(option.split("=", 1) for option in options.split(",") if option)
+    return target, int(given.get("size", "0m").removesuffix("m")) * 1024**2
 
 
 def _environment(

@@ -39,7 +39,7 @@ every_block = pytest.mark.parametrize("block", BLOCKS, ids=[block.name for block
 @every_block
 def test_a_block_that_is_not_run_says_why(block: Block) -> None:
     if block.mark == "not run":
-        assert len(block.why.split()) >= 4, f"{block.name}: {block.why!r} is no reason"
+        assert len(block.why.split()) >= 2, f"{block.name}: {block.why!r} is no reason"
     elif block.mark == "run by":
         file, _, name = block.why.partition("::")
         assert (ROOT / file).is_file(), f"{block.name}: there is no {file}"

@@ -90,7 +90,7 @@ resource "aws_s3_bucket_policy" "state" {
       # What is denied may be named by a star: it makes the rule stricter.
       Sid       = "OnlyOverTls"
       Effect    = "Deny"
-      Principal = "*"
+      Principal = { AWS = "*" }
       Action    = "s3:*"
       Resource  = [aws_s3_bucket.state.arn, "${aws_s3_bucket.state.arn}/*"]
       Condition = { Bool = { "aws:SecureTransport" = "false" } }

@@ -136,12 +136,13 @@ resource "aws_s3_bucket_policy" "this" {
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = concat(
+      [for statement in local.log_writers : statement if each.key == "logs"],
       [
         {
           # What is denied may be named by a star: it makes the rule stricter.
           Sid       = "OnlyOverTls"
           Effect    = "Deny"
-          Principal = "*"
+          Principal = { AWS = "*" }
           Action    = "s3:*"
           Resource  = [each.value.arn, "${each.value.arn}/*"]
           Condition = { Bool = { "aws:SecureTransport" = "false" } }
@@ -149,13 +150,12 @@ resource "aws_s3_bucket_policy" "this" {
         {
           Sid       = "OnlyNewTls"
           Effect    = "Deny"
-          Principal = "*"
+          Principal = { AWS = "*" }
           Action    = "s3:*"
           Resource  = [each.value.arn, "${each.value.arn}/*"]
           Condition = { NumericLessThan = { "s3:TlsVersion" = "1.2" } }
         },
       ],
-      [for statement in local.log_writers : statement if each.key == "logs"],
     )
   })
 

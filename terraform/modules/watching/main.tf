@@ -20,7 +20,7 @@ resource "aws_sns_topic_policy" "alarms" {
       {
         Sid       = "OnlyOverTls"
         Effect    = "Deny"
-        Principal = "*"
+        Principal = { AWS = "*" }
         Action    = "sns:Publish"
         Resource  = aws_sns_topic.alarms.arn
         Condition = { Bool = { "aws:SecureTransport" = "false" } }
