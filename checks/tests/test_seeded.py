@@ -118,7 +118,7 @@ MISTAKES: dict[str, tuple[str, Change, str]] = {
     "a job that waits for none": ("actionlint", replaced(CD, "needs: build", "needs: built"), '"built" which does not'),
     "an output that no step has": (
         "actionlint",
-        replaced(CD, "steps.push.outputs.image", "steps.pusch.outputs.image"),
+        replaced(CD, "steps.push.outputs.digest", "steps.pusch.outputs.digest"),
         '"pusch" is not defined',
     ),
     "a file that is no YAML": ("actionlint", replaced(CI, "jobs:", "jobs: ["), "could not parse as YAML"),
