@@ -92,6 +92,7 @@ def test_a_folder_has_tests_of_its_own(folder: Path) -> None:
         ('Action = ["iam:PassRole"]', {"iam:PassRole"}),
         ('  statement {\n    effect = "Deny"\n    actions = ["s3:*"]\n  }\n', set()),
         ('  statement {\n    effect = "Allow"\n    actions = ["s3:*"]\n  }\n', {"s3:*"}),
+        ('[{ Effect = "Deny", Principal = { AWS = "*" }, Action = "s3:*" }, { Action = ["s3:Get*"] }]', {"s3:Get*"}),
         ('resources = ["*"]', set()),
         ('resources = ["arn:aws:s3:::lake/*"]', set()),
     ],
