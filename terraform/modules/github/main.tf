@@ -7,7 +7,7 @@ locals {
   provider_arn = var.make_provider ? aws_iam_openid_connect_provider.this[0].arn : "arn:aws:iam::${var.account_id}:oidc-provider/${local.issuer}"
 
   subjects = {
-    plan   = ["repo:${var.repository}:pull_request", "repo:${var.repository}:environment:${var.environment}-plan"]
+    plan   = ["repo:${var.repository}:environment:${var.environment}-plan"]
     deploy = ["repo:${var.repository}:environment:${var.environment}"]
   }
 
