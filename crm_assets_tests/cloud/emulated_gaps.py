@@ -1,10 +1,11 @@
-"""Calls that Terraform makes and moto does not know: of budgets, and some of CodeDeploy."""
+"""Calls that Terraform makes and moto does not know: of budgets, scaling and CodeDeploy."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
+from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
 from moto.budgets.responses import BudgetsResponse
 from moto.codedeploy import responses as codedeploy
 from moto.core.responses import EmptyResult
@@ -31,6 +32,19 @@ def create_budget(self: Any) -> str:
     return answer
 
 
+def register_scalable_target(self: Any) -> str:
+    """As moto's, and the tags are kept; without any it is a change of a target."""
+    answer: str = _REGISTER(self)
+    if tags := self._get_param("Tags"):
+        TAGS_OF_TARGETS[json.loads(answer)["ScalableTargetARN"]] = tags
+    return answer
+
+
+def list_tags_of_target(self: Any) -> str:
+    """The tags that a target was registered with."""
+    return json.dumps({"Tags": TAGS_OF_TARGETS.get(self._get_param("ResourceARN"), {})})
+
+
 def delete_application(self: Any) -> EmptyResult:
     """Forget an application and its groups."""
     name = self._get_param("applicationName")
@@ -53,6 +67,8 @@ def group_with_its_alarms(group: Any) -> dict[str, Any]:
 
 
 TAGS: dict[str, list[dict[str, str]]] = {}
+TAGS_OF_TARGETS: dict[str, dict[str, str]] = {}
+_REGISTER = ApplicationAutoScalingResponse.register_scalable_target
 _CREATE_BUDGET = BudgetsResponse.create_budget
 _GROUP = codedeploy._deployment_group_info
 
@@ -68,6 +84,8 @@ def fill() -> None:
     BudgetsResponse.describe_subscribers_for_notification = describe_subscribers_for_notification
     BudgetsResponse.list_tags_for_resource = list_tags_of_budget
     BudgetsResponse.create_budget = create_budget
+    ApplicationAutoScalingResponse.register_scalable_target = register_scalable_target
+    ApplicationAutoScalingResponse.list_tags_for_resource = list_tags_of_target
     codedeploy._deployment_group_info = group_with_its_alarms
     codedeploy.CodeDeployResponse.delete_application = delete_application
     codedeploy.CodeDeployResponse.delete_deployment_group = delete_deployment_group

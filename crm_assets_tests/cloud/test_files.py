@@ -30,6 +30,9 @@ def variables(folder: Path) -> list[Block]:
     return [one for file in sorted(folder.glob("*.tf")) for one in blocks(file) if one.kind == "variable"]
 
 
+LOOKED_AT = {one.labels[0] for folder in FOLDERS for one in variables(folder) if one.sets("validation")}
+
+
 def bare_exceptions(text: str) -> list[str]:
     """The exceptions of checkov in a text without a reason of some words."""
     lines = [line.strip() for line in text.splitlines() if "checkov:skip" in line]
@@ -60,8 +63,8 @@ def test_checkov_leaves_nothing_out_everywhere() -> None:
 @pytest.mark.parametrize("folder", FOLDERS, ids=name_of)
 def test_a_variable_has_a_type_and_a_description_and_what_people_set_a_validation(folder: Path) -> None:
     lacking = []
-    # An environment hands most of what it is told to the platform, which looks at it.
-    handed_on = {one.labels[0] for one in variables(PLATFORM)} if folder.parent.name == "environments" else set()
+    # An environment hands most of what it is told to the platform, and that to other modules, which look at it.
+    handed_on = {one.labels[0] for one in variables(PLATFORM)} if folder.parent.name == "environments" else LOOKED_AT
     for variable in variables(folder):
         wanted = ["type", "description"]
         needless = WITHOUT_VALIDATION.fullmatch(variable.value("type")) or variable.labels[0] in handed_on
@@ -92,6 +95,7 @@ def test_a_folder_has_tests_of_its_own(folder: Path) -> None:
         ('Action = ["iam:PassRole"]', {"iam:PassRole"}),
         ('  statement {\n    effect = "Deny"\n    actions = ["s3:*"]\n  }\n', set()),
         ('  statement {\n    effect = "Allow"\n    actions = ["s3:*"]\n  }\n', {"s3:*"}),
+        ('[{ Effect = "Deny", Principal = { AWS = "*" }, Action = "s3:*" }, { Action = ["s3:Get*"] }]', {"s3:Get*"}),
         ('resources = ["*"]', set()),
         ('resources = ["arn:aws:s3:::lake/*"]', set()),
     ],

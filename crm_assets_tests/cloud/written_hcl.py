@@ -13,8 +13,7 @@ from pathlib import Path
 
 _BLOCK = re.compile(r'^(?P<kind>\w+)(?P<labels>(?: "[^"]*")*) \{(?:\}|\n(?P<body>.*?)^\})', re.MULTILINE | re.DOTALL)
 _ACTION = re.compile(r'"(?P<action>[a-z0-9-]+:(?:[A-Z*?][\w*?]*|\*))"')
-_STATEMENT = re.compile(r"^(?P<indent> *)statement \{\n.*?^(?P=indent)\}", re.MULTILINE | re.DOTALL)
-_DENIES = re.compile(r'^ *effect *= "Deny"', re.MULTILINE)
+_DENIES = re.compile(r'\b[eE]ffect\s*=\s*"Deny"')
 _ACTIONS = re.compile(r"\b(?:[aA]ctions?|[nN]ot_?[aA]ctions?)\"?\s*[=:]\s*(?P<list>\[.*?\]|\"[^\"]*\")", re.DOTALL)
 
 
@@ -54,9 +53,33 @@ def blocks(file: Path) -> Iterator[Block]:
 def actions_in(text: str) -> frozenset[str]:
     """Every action of IAM that is named in a text, and `*` where one is all there is of a list of them.
 
-    What a statement of a policy document denies is left out.
+    What a statement denies is left out.
     """
-    text = _STATEMENT.sub(lambda found: "" if _DENIES.search(found[0]) else found[0], text)
+    text = _without_denials(text)
     named = {found["action"] for found in _ACTION.finditer(text)}
     listed = {one for found in _ACTIONS.finditer(text) for one in re.findall(r'"([^"]*)"', found["list"])}
     return frozenset(named | {one for one in listed if "*" in one})
+
+
+def _without_denials(text: str) -> str:
+    while found := _DENIES.search(text):
+        begin, end = _around(text, found.start())
+        text = text[:begin] + text[end:]
+    return text
+
+
+def _around(text: str, place: int) -> tuple[int, int]:
+    """Where the braces begin and end that a place is in, or the place itself where it is in none."""
+    ends, depth = [], 0
+    for at in range(place - 1, -1, -1):
+        depth += {"}": 1, "{": -1}.get(text[at], 0)
+        if depth < 0:
+            ends.append(at)
+            break
+    depth = 0
+    for at in range(place, len(text)):
+        depth += {"{": 1, "}": -1}.get(text[at], 0)
+        if depth < 0:
+            ends.append(at + 1)
+            break
+    return (ends[0], ends[1]) if len(ends) == 2 else (place, place + 1)

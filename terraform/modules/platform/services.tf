@@ -72,9 +72,13 @@ module "watching" {
   database_identifier = module.database.identifier
   database_storage_gb = var.database.storage_gb
   balancer_suffix     = module.balancer.arn_suffix
-  target_groups       = { for service, group in module.balancer.target_groups : service => group.arn_suffix }
-  log_groups          = { for task, definition in module.task : task => definition.log_group }
-  budget_dollars      = var.budget_dollars
+  target_groups = {
+    for service, group in module.balancer.target_groups : service => concat(
+      [group.arn_suffix], service == "api" && var.blue_green ? [module.api_release[0].green_target_group_suffix] : [],
+    )
+  }
+  log_groups     = { for task, definition in module.task : task => definition.log_group }
+  budget_dollars = var.budget_dollars
 }
 
 module "github" {

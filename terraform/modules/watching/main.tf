@@ -41,22 +41,45 @@ locals {
   tell = [aws_sns_topic.alarms.arn]
 }
 
+# Behind the API are two groups where it is released by blue and green, and either may be the one that answers.
+locals {
+  api = { for number, group in var.target_groups["api"] : tostring(number) => group }
+}
+
 resource "aws_cloudwatch_metric_alarm" "unhealthy" {
   for_each = var.target_groups
 
   alarm_name          = "${var.name}-${each.key}-unhealthy"
   alarm_description   = "No task of ${each.key} answers its health check."
-  namespace           = "AWS/ApplicationELB"
-  metric_name         = "HealthyHostCount"
-  statistic           = "Maximum"
-  period              = 60
-  evaluation_periods  = 5
   comparison_operator = "LessThanThreshold"
   threshold           = 1
+  evaluation_periods  = 5
   treat_missing_data  = "breaching"
-  dimensions          = { LoadBalancer = var.balancer_suffix, TargetGroup = each.value }
   alarm_actions       = local.tell
   ok_actions          = local.tell
+
+  metric_query {
+    id          = "healthy"
+    expression  = join(" + ", [for number, group in each.value : "FILL(m${number}, 0)"])
+    label       = "Tasks that answer"
+    return_data = true
+  }
+
+  dynamic "metric_query" {
+    for_each = { for number, group in each.value : tostring(number) => group }
+
+    content {
+      id = "m${metric_query.key}"
+
+      metric {
+        namespace   = "AWS/ApplicationELB"
+        metric_name = "HealthyHostCount"
+        stat        = "Maximum"
+        period      = 60
+        dimensions  = { LoadBalancer = var.balancer_suffix, TargetGroup = metric_query.value }
+      }
+    }
+  }
 }
 
 # The two that take a new version of the API back.
@@ -72,32 +95,27 @@ resource "aws_cloudwatch_metric_alarm" "api_errors" {
 
   metric_query {
     id          = "share"
-    expression  = "IF(requests > 20, 100 * errors / requests, 0)"
+    expression  = "IF(${join(" + ", [for number in keys(local.api) : "FILL(r${number}, 0)"])} > 20, 100 * (${join(" + ", [for number in keys(local.api) : "FILL(e${number}, 0)"])}) / (${join(" + ", [for number in keys(local.api) : "FILL(r${number}, 0)"])}), 0)"
     label       = "Faults in percent"
     return_data = true
   }
 
-  metric_query {
-    id = "errors"
+  dynamic "metric_query" {
+    for_each = merge(
+      { for number, group in local.api : "e${number}" => { group = group, metric = "HTTPCode_Target_5XX_Count" } },
+      { for number, group in local.api : "r${number}" => { group = group, metric = "RequestCount" } },
+    )
 
-    metric {
-      namespace   = "AWS/ApplicationELB"
-      metric_name = "HTTPCode_Target_5XX_Count"
-      stat        = "Sum"
-      period      = 60
-      dimensions  = { LoadBalancer = var.balancer_suffix, TargetGroup = var.target_groups["api"] }
-    }
-  }
+    content {
+      id = metric_query.key
 
-  metric_query {
-    id = "requests"
-
-    metric {
-      namespace   = "AWS/ApplicationELB"
-      metric_name = "RequestCount"
-      stat        = "Sum"
-      period      = 60
-      dimensions  = { LoadBalancer = var.balancer_suffix, TargetGroup = var.target_groups["api"] }
+      metric {
+        namespace   = "AWS/ApplicationELB"
+        metric_name = metric_query.value.metric
+        stat        = "Sum"
+        period      = 60
+        dimensions  = { LoadBalancer = var.balancer_suffix, TargetGroup = metric_query.value.group }
+      }
     }
   }
 }
@@ -105,17 +123,35 @@ resource "aws_cloudwatch_metric_alarm" "api_errors" {
 resource "aws_cloudwatch_metric_alarm" "api_slow" {
   alarm_name          = "${var.name}-api-slow"
   alarm_description   = "Of a hundred requests to the API, five take longer than ${var.api_seconds} s."
-  namespace           = "AWS/ApplicationELB"
-  metric_name         = "TargetResponseTime"
-  extended_statistic  = "p95"
-  period              = 60
-  evaluation_periods  = 3
   comparison_operator = "GreaterThanThreshold"
   threshold           = var.api_seconds
+  evaluation_periods  = 3
   treat_missing_data  = "notBreaching"
-  dimensions          = { LoadBalancer = var.balancer_suffix, TargetGroup = var.target_groups["api"] }
   alarm_actions       = local.tell
   ok_actions          = local.tell
+
+  metric_query {
+    id          = "slowest"
+    expression  = "MAX([${join(", ", [for number in keys(local.api) : "FILL(m${number}, 0)"])}])"
+    label       = "Seconds of 95 of 100"
+    return_data = true
+  }
+
+  dynamic "metric_query" {
+    for_each = local.api
+
+    content {
+      id = "m${metric_query.key}"
+
+      metric {
+        namespace   = "AWS/ApplicationELB"
+        metric_name = "TargetResponseTime"
+        stat        = "p95"
+        period      = 60
+        dimensions  = { LoadBalancer = var.balancer_suffix, TargetGroup = metric_query.value }
+      }
+    }
+  }
 }
 
 resource "aws_cloudwatch_metric_alarm" "balancer_errors" {

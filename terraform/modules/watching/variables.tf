@@ -64,8 +64,13 @@ variable "balancer_suffix" {
 }
 
 variable "target_groups" {
-  description = "What answers requests -> how the metrics know its group of targets."
-  type        = map(string)
+  description = "What answers requests -> how the metrics know its groups of targets; api is among them."
+  type        = map(list(string))
+
+  validation {
+    condition     = contains(keys(var.target_groups), "api") && alltrue([for groups in var.target_groups : length(groups) > 0])
+    error_message = "Each has a group, and the API is among them."
+  }
 }
 
 variable "api_seconds" {

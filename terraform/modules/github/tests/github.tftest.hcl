@@ -1,0 +1,64 @@
+mock_provider "aws" {}
+
+variables {
+  name           = "crm-assets-staging"
+  account_id     = "123456789012"
+  region         = "us-east-1"
+  kms_key_arn    = "arn:aws:kms:us-east-1:123456789012:key/0a1b"
+  repository     = "example/crm-assets"
+  environment    = "staging"
+  make_provider  = true
+  state_bucket   = "crm-assets-state-123456789012"
+  state_key_arn  = "arn:aws:kms:us-east-1:123456789012:key/0a1b"
+  repository_arn = "arn:aws:ecr:us-east-1:123456789012:repository/crm-assets"
+}
+
+run "only_jobs_of_the_environment_come_in" {
+  # Applied, for who GitHub is is known then.
+  command = apply
+
+  override_resource {
+    target = aws_iam_openid_connect_provider.this
+    values = { arn = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com" }
+  }
+
+  override_resource {
+    target = aws_iam_policy.this
+    values = { arn = "arn:aws:iam::123456789012:policy/some" }
+  }
+
+  assert {
+    condition     = jsondecode(aws_iam_role.this["deploy"].assume_role_policy).Statement[0].Condition.StringEquals["token.actions.githubusercontent.com:sub"] == ["repo:example/crm-assets:environment:staging"]
+    error_message = "Others than jobs of the environment may deploy."
+  }
+
+  assert {
+    condition     = jsondecode(aws_iam_role.this["plan"].assume_role_policy).Statement[0].Condition.StringEquals["token.actions.githubusercontent.com:sub"] == ["repo:example/crm-assets:environment:staging-plan"]
+    error_message = "Others than plans of the environment may read."
+  }
+
+  assert {
+    condition     = alltrue(flatten([for policy in aws_iam_policy.this : [for statement in jsondecode(policy.policy).Statement : [for action in statement.Action : !strcontains(action, "*")]]]))
+    error_message = "A workflow may do what is named by a star."
+  }
+
+  assert {
+    condition     = alltrue([for policy in aws_iam_policy.this : length(policy.policy) <= 6144])
+    error_message = "A policy is longer than AWS takes."
+  }
+
+  assert {
+    condition     = sort(keys(aws_iam_role_policy_attachment.plan)) == ["look", "read"]
+    error_message = "Who plans may change something."
+  }
+}
+
+run "a_repository_has_an_owner" {
+  command = plan
+
+  variables {
+    repository = "crm-assets"
+  }
+
+  expect_failures = [var.repository]
+}
