@@ -137,16 +137,34 @@ locals {
     local.use_key_in_s3,
   )
 
-  # The page asks the API and nothing of AWS; the task that makes the databases speaks to PostgreSQL alone.
+  # Whether there is a value is told without reading it.
+  make_secrets = [
+    {
+      Sid      = "MakeSecrets"
+      Effect   = "Allow"
+      Action   = ["secretsmanager:DescribeSecret", "secretsmanager:PutSecretValue"]
+      Resource = var.secrets_made
+    },
+    {
+      Sid       = "KeyOfSecrets"
+      Effect    = "Allow"
+      Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
+      Resource  = [var.kms_key_arn]
+      Condition = { StringEquals = { "kms:ViaService" = "secretsmanager.${var.region}.amazonaws.com" } }
+    },
+  ]
+
+  # The page asks the API and nothing of AWS.
   allowed = {
     code      = var.tasks_on_fargate ? jsonencode(local.look_for_work) : jsonencode(local.make_months)
     run       = jsonencode(local.make_months)
     webserver = jsonencode(local.look_at_runs)
     daemon    = jsonencode(concat(local.look_at_runs, local.start_runs))
     mlflow    = jsonencode(concat(local.models, local.use_key_in_s3))
+    databases = jsonencode(local.make_secrets)
     api       = jsonencode(concat(local.read_lake, local.write_predictions, local.use_key_in_s3))
   }
-  with_policy = toset(var.tasks_on_fargate ? ["code", "run", "mlflow", "api", "webserver", "daemon"] : ["code", "run", "mlflow", "api"])
+  with_policy = toset(var.tasks_on_fargate ? ["code", "run", "mlflow", "api", "databases", "webserver", "daemon"] : ["code", "run", "mlflow", "api", "databases"])
 
   trust_of_tasks = jsonencode({
     Version = "2012-10-17"

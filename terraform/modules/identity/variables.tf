@@ -63,3 +63,13 @@ variable "spark" {
   type        = object({ application_arn = string, role_arn = string })
   default     = null
 }
+
+variable "secrets_made" {
+  description = "ARNs of the secrets that the task of the databases makes."
+  type        = list(string)
+
+  validation {
+    condition     = length(var.secrets_made) > 0
+    error_message = "There is at least the databases'."
+  }
+}

@@ -24,14 +24,16 @@ module "database" {
   removable         = var.removable
 }
 
+locals {
+  secrets_made = concat(["dagster-database-url", "mlflow-database-url"], local.with_page ? ["page-cookie"] : [])
+}
+
 module "secrets" {
   source = "../secrets"
 
   name          = local.name
   kms_key_arn   = module.encryption.key_arn
-  database_host = module.database.host
-  databases     = { dagster = 1, mlflow = 1 }
-  generated     = local.with_page ? { page-cookie = 1 } : {}
+  made          = local.secrets_made
   given         = setunion(["api-keys"], local.with_page ? ["page-client-secret"] : [], var.secrets_given)
   recovery_days = var.removable ? 0 : 30
 }

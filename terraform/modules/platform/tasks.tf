@@ -9,6 +9,8 @@ module "identity" {
   repository_arn   = local.repository_arn
   tasks_on_fargate = true
 
+  secrets_made = [for name in local.secrets_made : module.secrets.arns[name]]
+
   # Of a secret's ARN, without the key in it that a task may want.
   secret_arns = {
     for task, secrets in local.secrets : task => distinct([for secret in values(secrets) : join(":", slice(split(":", secret), 0, 7))])
@@ -57,9 +59,12 @@ locals {
       "--allowed-hosts=mlflow.${local.namespace}:5000,${module.domain.names["mlflow"]},localhost:*,127.0.0.1:*",
       "--cors-allowed-origins=https://${module.domain.names["mlflow"]}",
     ]
-    api       = ["python", "-m", "crm_assets.serving"]
-    page      = ["python", "-m", "crm_assets.app"]
-    databases = ["python", "/opt/crm/make_databases.py", "DAGSTER_URL", "MLFLOW_URL"]
+    api  = ["python", "-m", "crm_assets.serving"]
+    page = ["python", "-m", "crm_assets.app"]
+    databases = concat(
+      ["python", "/opt/crm/make_databases.py", "dagster=${module.secrets.arns["dagster-database-url"]}", "mlflow=${module.secrets.arns["mlflow-database-url"]}"],
+      local.with_page ? ["--random=${module.secrets.arns["page-cookie"]}"] : [],
+    )
   }
 
   everywhere = {
@@ -112,7 +117,7 @@ locals {
       CRM_APP_OIDC_CLIENT_ID = var.sign_in.client_id
       CRM_APP_OIDC_SCOPES    = var.sign_in.scopes
     } : {})
-    databases = local.everywhere
+    databases = merge(local.everywhere, { DATABASE_HOST = module.database.host })
   }
 
   dagster_secrets = { CRM_DAGSTER_POSTGRES_URL = module.secrets.arns["dagster-database-url"] }
@@ -133,8 +138,6 @@ locals {
       CRM_APP_OIDC_CLIENT_SECRET = module.secrets.arns["page-client-secret"]
     } : {}
     databases = {
-      DAGSTER_URL    = module.secrets.arns["dagster-database-url"]
-      MLFLOW_URL     = module.secrets.arns["mlflow-database-url"]
       ADMIN_USER     = "${module.database.master_secret_arn}:username::"
       ADMIN_PASSWORD = "${module.database.master_secret_arn}:password::"
     }

@@ -18,31 +18,25 @@ variable "kms_key_arn" {
   }
 }
 
-variable "database_host" {
-  description = "Host that the databases are on."
-  type        = string
-}
-
-variable "databases" {
-  description = "Databases, each with a user of its own name: name -> number of its password, which a higher one replaces."
-  type        = map(number)
+variable "made" {
+  description = "Secrets that the task of docker/make_databases.py makes: random, and nobody has to know them."
+  type        = set(string)
 
   validation {
-    condition     = alltrue([for name, number in var.databases : can(regex("^[a-z]+$", name)) && number >= 1])
-    error_message = "Names are small letters, numbers begin with 1."
+    condition     = alltrue([for name in var.made : can(regex("^[a-z-]+$", name))])
+    error_message = "Small letters and dashes."
   }
-}
-
-variable "generated" {
-  description = "Secrets that are random and nobody has to know: name -> number of its value, which a higher one replaces."
-  type        = map(number)
-  default     = {}
 }
 
 variable "given" {
   description = "Secrets that people fill in, with aws secretsmanager put-secret-value."
   type        = set(string)
   default     = []
+
+  validation {
+    condition     = length(setintersection(var.given, var.made)) == 0
+    error_message = "A secret is made or given, and not both."
+  }
 }
 
 variable "recovery_days" {

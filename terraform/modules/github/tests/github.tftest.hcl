@@ -48,7 +48,7 @@ run "only_jobs_of_the_environment_come_in" {
   }
 
   assert {
-    condition     = sort(keys(aws_iam_role_policy_attachment.plan)) == ["look", "read"]
+    condition     = sort(keys(aws_iam_role_policy_attachment.plan)) == tolist(["look", "read"])
     error_message = "Who plans may change something."
   }
 }

@@ -7,6 +7,7 @@ variables {
   kms_key_arn      = "arn:aws:kms:us-east-1:123456789012:key/0a1b"
   buckets          = { lake = "arn:aws:s3:::lake", landing = "arn:aws:s3:::landing", mlflow = "arn:aws:s3:::mlflow" }
   repository_arn   = "arn:aws:ecr:us-east-1:123456789012:repository/crm-assets"
+  secrets_made     = ["arn:aws:secretsmanager:us-east-1:123456789012:secret:dagster"]
   secret_arns      = { api = ["arn:aws:secretsmanager:us-east-1:123456789012:secret:keys"] }
   tasks_on_fargate = false
 }
@@ -15,12 +16,12 @@ run "each_task_has_a_role_and_what_it_calls" {
   command = plan
 
   assert {
-    condition     = sort(keys(aws_iam_role.task)) == ["api", "code", "daemon", "databases", "mlflow", "page", "run", "webserver"]
+    condition     = sort(keys(aws_iam_role.task)) == tolist(["api", "code", "daemon", "databases", "mlflow", "page", "run", "webserver"])
     error_message = "A task has no role of its own."
   }
 
   assert {
-    condition     = sort(keys(aws_iam_role_policy.task)) == ["api", "code", "mlflow", "run"]
+    condition     = sort(keys(aws_iam_role_policy.task)) == tolist(["api", "code", "databases", "mlflow", "run"])
     error_message = "Who calls nothing of AWS has a policy."
   }
 

@@ -27,7 +27,7 @@ run "nothing_is_public_and_everything_is_encrypted_and_kept" {
   }
 
   assert {
-    condition     = sort(keys(aws_s3_bucket_logging.this)) == ["lake", "landing", "mlflow"]
+    condition     = sort(keys(aws_s3_bucket_logging.this)) == tolist(["lake", "landing", "mlflow"])
     error_message = "Who reads and writes a bucket is not noted."
   }
 

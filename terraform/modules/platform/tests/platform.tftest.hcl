@@ -46,12 +46,12 @@ run "every_service_of_compose_but_those_that_aws_has" {
   command = plan
 
   assert {
-    condition     = sort(keys(module.service)) == ["api", "code", "daemon", "mlflow", "page", "webserver"]
+    condition     = sort(keys(module.service)) == tolist(["api", "code", "daemon", "mlflow", "page", "webserver"])
     error_message = "A service is missing."
   }
 
   assert {
-    condition     = sort(keys(module.task)) == ["api", "code", "daemon", "databases", "mlflow", "page", "run", "webserver"]
+    condition     = sort(keys(module.task)) == tolist(["api", "code", "daemon", "databases", "mlflow", "page", "run", "webserver"])
     error_message = "A task is missing."
   }
 

@@ -3,29 +3,22 @@ mock_provider "aws" {}
 variables {
   name          = "crm-assets-dev"
   kms_key_arn   = "arn:aws:kms:us-east-1:123456789012:key/0a1b"
-  database_host = "database.example.com"
-  databases     = { dagster = 1, mlflow = 1 }
-  generated     = { page-cookie = 1 }
+  made          = ["dagster-database-url"]
   given         = ["api-keys"]
   recovery_days = 30
 }
 
-run "no_value_is_in_a_plan" {
+run "each_has_our_key_and_can_be_had_back" {
   command = plan
 
   assert {
-    condition     = alltrue([for version in aws_secretsmanager_secret_version.database : version.secret_string == null && version.secret_string_wo_version == 1])
-    error_message = "A password is written where a plan shows it."
-  }
-
-  assert {
-    condition     = sort(keys(aws_secretsmanager_secret.this)) == ["api-keys", "dagster-database-url", "mlflow-database-url", "page-cookie"]
+    condition     = keys(aws_secretsmanager_secret.this) == tolist(["api-keys", "dagster-database-url"])
     error_message = "A secret is missing, or there is one too many."
   }
 
   assert {
-    condition     = alltrue([for secret in aws_secretsmanager_secret.this : secret.kms_key_id == var.kms_key_arn])
-    error_message = "A secret has another key."
+    condition     = alltrue([for secret in aws_secretsmanager_secret.this : secret.kms_key_id == var.kms_key_arn && secret.recovery_window_in_days == 30])
+    error_message = "A secret has another key, or is gone at once."
   }
 }
 
@@ -39,12 +32,12 @@ run "a_removed_secret_can_be_had_back" {
   expect_failures = [var.recovery_days]
 }
 
-run "passwords_are_counted_from_one" {
+run "a_secret_is_made_or_given" {
   command = plan
 
   variables {
-    databases = { dagster = 0 }
+    given = ["dagster-database-url"]
   }
 
-  expect_failures = [var.databases]
+  expect_failures = [var.given]
 }
