@@ -133,5 +133,22 @@ lock: $(SETUP) ## Resolve the dependencies anew
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra spark --constraint requirements.lock \
 		--generate-hashes --no-emit-index-url --no-header --upgrade pyproject.toml -o requirements-spark.lock
 
+.PHONY: terraform-check test-cloud lock-cloud
+terraform-check: .venv-cloud/.installed ## Check style, validity, tests and checkov of Terraform's files (needs Terraform)
+	@CHECKOV=$(CURDIR)/.venv-cloud/bin/checkov terraform/check.sh $(ONLY)
+
+test-cloud: $(SETUP) .venv-cloud/.installed ## Apply, re-plan and destroy every environment on an emulated AWS (needs Terraform)
+	@$(BIN)/pytest -m cloud -s
+
+# An environment of its own: what these need does not go with what we need.
+.venv-cloud/.installed: requirements-cloud.lock | $(SETUP)
+	@test -x .venv-cloud/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python .venv-cloud
+	@$(BIN)/uv pip install --python .venv-cloud/bin/python --quiet --require-hashes -r requirements-cloud.lock
+	@touch $@
+
+lock-cloud: $(SETUP) ## Resolve anew what the checks of Terraform's files need
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--upgrade requirements-cloud.in -o requirements-cloud.lock
+
 clean: ## Remove the environment, the lake and Dagster's and MLflow's state
-	@rm -rf .venv lake .crm_assets bench
+	@rm -rf .venv .venv-cloud lake .crm_assets bench

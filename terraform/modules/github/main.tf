@@ -50,7 +50,7 @@ resource "aws_iam_policy" "this" {
   #checkov:skip=CKV_AWS_290:Making a network or a certificate knows no resources before they are there; each such statement says so.
   #checkov:skip=CKV_AWS_288:Who plans reads the state, and no bucket of data.
   #checkov:skip=CKV_AWS_287:No credentials are read: a password is generated and written, and cannot be read back.
-  #checkov:skip=CKV_AWS_286:As CKV_AWS_289.
+  #checkov:skip=CKV_AWS_286:Who deploys makes the roles of this environment; its own and those of workflows it may not change.
   for_each = local.policies
 
   name        = "${var.name}-github-${each.key}"

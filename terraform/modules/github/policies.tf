@@ -289,7 +289,7 @@ locals {
     "arn:aws:budgets::${var.account_id}:budget/${var.name}",
     "arn:aws:cloudwatch:${local.place}:alarm:${var.name}-*",
     "arn:aws:codedeploy:${local.place}:application:${var.name}-api",
-    "arn:aws:codedeploy:${local.place}:deploymentconfig:*",
+    "arn:aws:codedeploy:${local.place}:deploymentconfig:CodeDeployDefault.ECS*",
     "arn:aws:codedeploy:${local.place}:deploymentgroup:${var.name}-api/${var.name}-api",
     "arn:aws:ecs:${local.place}:cluster/${var.name}",
     "arn:aws:ecs:${local.place}:service/${var.name}/${var.name}-*",

@@ -17,12 +17,22 @@ variable "zone_id" {
   description = "Zone of Route 53 that the domain is in; null has one made, which the domain above has to point to."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.zone_id == null ? true : can(regex("^Z[A-Z0-9]{1,31}$", var.zone_id))
+    error_message = "A zone's id begins with Z, as Z0123456789ABCDEFGHIJ."
+  }
 }
 
 variable "certificate_arn" {
   description = "Certificate for the domain and *. below it that is there already; null has one made."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.certificate_arn == null ? true : can(regex("^arn:aws:acm:[a-z0-9-]+:\\d{12}:certificate/", var.certificate_arn))
+    error_message = "Write the certificate's ARN: arn:aws:acm:...:certificate/..."
+  }
 }
 
 variable "image_digest" {
@@ -55,6 +65,11 @@ variable "first_in_account" {
 variable "operator_cidrs" {
   description = "Addresses that Dagster's and MLflow's pages answer to: they have no login of their own."
   type        = list(string)
+
+  validation {
+    condition     = alltrue([for cidr in var.operator_cidrs : can(cidrhost(cidr, 0))])
+    error_message = "Write addresses as 203.0.113.0/24."
+  }
 }
 
 variable "operator_login" {
@@ -124,6 +139,11 @@ variable "alert_ports" {
   description = "Ports besides 443 on which alerts go out, as 587 for mail."
   type        = set(number)
   default     = []
+
+  validation {
+    condition     = alltrue([for port in var.alert_ports : port >= 1 && port <= 65535 && floor(port) == port])
+    error_message = "A port is a whole number from 1 to 65535."
+  }
 }
 
 variable "mail_addresses" {

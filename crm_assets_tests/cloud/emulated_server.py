@@ -1,0 +1,95 @@
+"""moto's server with one answer more, `/held`: what the account holds at the moment that an untouched one does not.
+
+moto's own list has everything that was ever made. This runs in the environment that moto is in, with the port as its
+only argument.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from moto.core.base_backend import BackendDict, BaseBackend
+from moto.core.common_models import BaseModel
+from moto.server import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import run_simple
+
+# Run as a program, it has its own folder for the top of its modules.
+sys.path.append(str(Path(__file__).parents[2]))
+from crm_assets_tests.cloud.emulated_gaps import fill
+
+UNTOUCHED = "000000000000"
+_LABELS = ("arn", "id", "name")
+_STATES = ("key_state", "status", "state", "deleted_date")
+
+
+def held() -> list[str]:
+    """Each object as `service.Kind label state`, sorted; what it consists of is not told besides."""
+    found: Counter[str] = Counter()
+    for backends in BackendDict._instances:
+        for account, of_regions in list(backends.items()):
+            for region, backend in list(of_regions.items()):
+                usual = Counter(_kind(one) for one in _models(type(backend)(region, UNTOUCHED)))
+                for one in _models(backend):
+                    if usual[_kind(one)] > 0:
+                        usual[_kind(one)] -= 1
+                    else:
+                        found[_told(one, account)] += 1
+    return sorted(found.elements())
+
+
+def _models(backend: BaseBackend) -> Iterator[BaseModel]:
+    """What a backend keeps in its own lists and dictionaries, each once."""
+    seen: set[int] = set()
+    waiting: list[Any] = [value for name, value in vars(backend).items() if name != "tagger"]
+    while waiting:
+        value = waiting.pop(0)
+        if id(value) in seen or isinstance(value, BaseBackend):
+            continue
+        seen.add(id(value))
+        if isinstance(value, BaseModel):
+            yield value
+        elif isinstance(value, dict):
+            waiting.extend(value.values())
+        elif isinstance(value, list | set | tuple):
+            waiting.extend(value)
+
+
+def _kind(model: BaseModel) -> str:
+    return f"{type(model).__module__.split('.')[1]}.{type(model).__name__}"
+
+
+def _told(model: BaseModel, account: str) -> str:
+    label = next((value for name in _LABELS if isinstance(value := _of(model, name), str) and value), "?")
+    state = next((str(value) for name in _STATES if (value := _of(model, name))), "")
+    return f"{_kind(model)} {label.replace(account, '')} {state}".strip()
+
+
+def _of(model: BaseModel, name: str) -> Any:
+    try:
+        return getattr(model, name, None)
+    except Exception:  # a property of moto's that asks for more than the object has
+        return None
+
+
+def serve(port: int) -> None:
+    """Answer on the port until the process is ended."""
+    fill()
+    moto = DomainDispatcherApplication(create_backend_app)
+
+    def application(environment: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        if environment["PATH_INFO"] != "/held":
+            answer: Iterable[bytes] = moto(environment, start)
+            return answer
+        start("200 OK", [("Content-Type", "application/json")])
+        return [json.dumps(held()).encode()]
+
+    run_simple("127.0.0.1", port, application, threaded=True, request_handler=MotoRequestHandler)
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]))

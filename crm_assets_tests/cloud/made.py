@@ -1,0 +1,87 @@
+"""What became of an environment that was made, planned again and removed on an emulated account."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from crm_assets_tests.cloud.emulated_aws import emulated_aws
+from crm_assets_tests.cloud.terraform import Terraform, copied, emulate, resources
+
+
+@dataclass(frozen=True)
+class Made:
+    """What became of an environment.
+
+    Args:
+        name: of the environment.
+        state: after it was made, as `terraform show -json` has it.
+        replanned: what a second plan would change.
+        after: addresses in the state after it was removed.
+        left: addresses of what was made and is still there after that, asked of the account.
+        held: what the account holds with the environment, and after it.
+        seconds: that each step took.
+    """
+
+    name: str
+    state: Mapping[str, Any]
+    replanned: str
+    after: list[str]
+    left: list[str]
+    held: tuple[list[str], list[str]]
+    seconds: Mapping[str, float]
+
+    @property
+    def made(self) -> list[dict[str, Any]]:
+        """The resources."""
+        return list(resources(self.state))
+
+
+REMOVABLE = """\
+module "platform" {
+  removable = true
+}
+"""
+"""What whoever removes an environment that is not to be removed by mistake has to say first."""
+
+
+def cycle(name: str, folder: Path) -> Made:
+    """Make an environment with the values of its example, plan it again and remove it, all in a folder."""
+    seconds: dict[str, float] = {}
+
+    def timed(step: str, began: float) -> None:
+        seconds[step] = time.monotonic() - began
+
+    tree = copied(folder)
+    emulate(tree / "environments" / name)
+    with emulated_aws(folder / "moto.log") as aws:
+        options = tuple(f"-var-file={file.name}" for file in (tree / "environments" / name).glob("example.tfvars"))
+        terraform = Terraform(tree / "environments" / name, aws.environment, options)
+        began = time.monotonic()
+        terraform.init()
+        timed("init", began)
+        began = time.monotonic()
+        terraform.apply()
+        timed("apply", began)
+        state, during = terraform.state(), aws.held()
+        shutil.copy(terraform.folder / "terraform.tfstate", folder / "made.tfstate")
+        began = time.monotonic()
+        replanned = terraform.replan()
+        timed("re-plan", began)
+        began = time.monotonic()
+        if re.search(r"^  removable += false$", (terraform.folder / "main.tf").read_text(), re.MULTILINE):
+            (terraform.folder / "removable_override.tf").write_text(REMOVABLE)
+            terraform.apply()
+        terraform.destroy()
+        timed("destroy", began)
+        after = terraform.addresses()
+        # The provider itself looks for everything that was made: what is gone it takes out of the state.
+        shutil.copy(folder / "made.tfstate", terraform.folder / "terraform.tfstate")
+        terraform.run("refresh", *terraform.options)
+        left = terraform.addresses()
+        return Made(name, state, replanned, after, left, (during, aws.held()), seconds)

@@ -1,0 +1,201 @@
+"""What the roles of every environment allow, against what the code calls; read from the policies as they were made.
+
+The policies are put together by Terraform from variables and other resources, so that this needs Terraform, as
+`make test-cloud` does. What their text shows is looked at in every test run, by test_files.py.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from crm_assets_tests.cloud.calls import (
+    ACTIONS,
+    KEY,
+    RECORDING,
+    STARTING,
+    USES,
+    WITHOUT_RESOURCES,
+    Use,
+    actions_of,
+)
+from crm_assets_tests.cloud.emulated_aws import cloud_tool
+from crm_assets_tests.cloud.made import Made
+from crm_assets_tests.cloud.roles import Grant, Role, roles, too_broad
+
+pytestmark = pytest.mark.cloud
+
+ACCOUNT = r"[a-z0-9-]+:\d{12}"
+
+
+def reference(actions: set[str]) -> Mapping[str, list[str] | None]:
+    """What AWS's reference says of actions: the kinds of resources of each, None where there is no such action."""
+    asked = subprocess.run(
+        [cloud_tool("python"), "-P", "-W", "ignore", str(Path(__file__).with_name("known_actions.py"))],
+        input=json.dumps(sorted(actions)),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    found: dict[str, list[str] | None] = json.loads(asked.stdout)
+    return found
+
+
+def is_made(made: Made, kind: str) -> bool:
+    return any(one["type"] == kind for one in made.made)
+
+
+def task_role(made: Made, service: str) -> Role:
+    return roles(made.state)[f"crm-assets-{made.name}-{service}"]
+
+
+def uses_of(made: Made, service: str) -> tuple[Use, ...]:
+    """What a service does in this environment."""
+    jobs = is_made(made, "aws_emrserverless_application")
+    on_fargate = "ecs:RunTask" in task_role(made, "daemon").actions
+    uses = tuple(use for use in USES[service] if jobs or not use.switched)
+    if service == "code" and on_fargate:
+        # Runs are tasks of their own: what is left are sensors, which read, and note what they have told.
+        return tuple(Use(use.calls & RECORDING, use.on) for use in uses if not use.switched)
+    if service in {"daemon", "webserver"} and not on_fargate:
+        return ()
+    return uses
+
+
+def places(made: Made, on: str) -> str:
+    """The pattern of the ARNs that a thing and its parts have in an environment."""
+    name = f"crm-assets-{made.name}"
+    return {
+        "lake": rf"arn:aws:s3:::{name}-lake-\d{{12}}(/.*)?",
+        "landing": rf"arn:aws:s3:::{name}-landing-\d{{12}}(/.*)?",
+        "artifacts": rf"arn:aws:s3:::{name}-mlflow-\d{{12}}(/.*)?",
+        "runs": "|".join(
+            [
+                rf"arn:aws:ecs:{ACCOUNT}:task-definition/{name}-run:\*",
+                rf"arn:aws:ecs:{ACCOUNT}:task/{name}/\*",
+                rf"arn:aws:logs:{ACCOUNT}:log-group:/{name}/run:(\*|log-stream:.*)",
+                rf"arn:aws:iam::\d{{12}}:role/{name}-run(-start)?",
+            ]
+        ),
+        "feature jobs": "|".join(
+            [
+                rf"arn:aws:emr-serverless:{ACCOUNT}:/applications/[^*]+(/jobruns/\*)?",
+                rf"arn:aws:iam::\d{{12}}:role/{name}-[a-z-]+",
+            ]
+        ),
+    }[on]
+
+
+@pytest.mark.parametrize("service", USES)
+def test_a_service_may_do_what_its_code_calls_and_nothing_else(made: Made, service: str) -> None:
+    uses, role = uses_of(made, service), task_role(made, service)
+    assert role.actions - KEY == actions_of(uses, switched=True)
+    assert role.managed == frozenset()
+    with_a_key = any(use.on in {"lake", "landing", "artifacts"} for use in uses)
+    assert with_a_key or not role.actions & KEY
+    wrong = [
+        f"{action} on {resource}"
+        for action in role.actions - KEY - WITHOUT_RESOURCES
+        for resource in role.on(action)
+        if not any(_is_for(use, action) and re.fullmatch(places(made, use.on), resource) for use in uses)
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("service", USES)
+def test_what_a_service_uses_is_in_reach_of_every_call(made: Made, service: str) -> None:
+    role = task_role(made, service)
+    lacking = [
+        f"{action} on {use.on}"
+        for use in uses_of(made, service)
+        for action in actions_of((use,), switched=True) - WITHOUT_RESOURCES
+        if not any(re.fullmatch(places(made, use.on), resource) for resource in role.on(action))
+    ]
+    assert lacking == []
+
+
+@pytest.mark.parametrize("service", USES)
+def test_who_starts_a_task_fetches_its_image_and_secrets_and_writes_its_log(made: Made, service: str) -> None:
+    role, name = roles(made.state)[f"crm-assets-{made.name}-{service}-start"], f"crm-assets-{made.name}"
+    assert role.actions <= STARTING
+    assert STARTING - {"secretsmanager:GetSecretValue", "kms:Decrypt"} <= role.actions
+    assert {re.sub(ACCOUNT, "", one) for one in role.on("logs:PutLogEvents")} == {
+        f"arn:aws:logs::log-group:/{name}/{service}:*"
+    }
+    given = {
+        secret["valueFrom"].split(":secret:")[1].split(":")[0]
+        for definition in made.made
+        if definition["type"] == "aws_ecs_task_definition" and definition["values"]["family"] == f"{name}-{service}"
+        for container in json.loads(definition["values"]["container_definitions"])
+        for secret in container.get("secrets", [])
+    }
+    fetched = {arn.split(":secret:")[1] for arn in role.on("secretsmanager:GetSecretValue")}
+    assert fetched == given
+
+
+def test_no_role_is_broader_than_what_it_names(made: Made) -> None:
+    found = roles(made.state)
+    known = reference({action for role in found.values() for action in role.actions if "*" not in action})
+    assert [action for action, kinds in known.items() if kinds is None] == []
+    without = {action for action, kinds in known.items() if not kinds}
+    assert {
+        name: broad
+        for name, role in found.items()
+        if (broad := too_broad(role, without, _of_a_workflow if "-github-" in name else lambda grant: False))
+    } == {}
+
+
+def test_a_role_is_handed_on_to_one_service_alone(made: Made) -> None:
+    handed = [grant for role in roles(made.state).values() for grant in role.grants if grant.action == "iam:PassRole"]
+    assert [one for one in handed if "iam:PassedToService" not in one.condition] == []
+
+
+def test_only_tasks_of_this_account_and_the_repository_take_a_role(made: Made) -> None:
+    for name, role in roles(made.state).items():
+        assert not any("*" in one for one in role.trusted), name
+        for statement in role.trust["Statement"]:
+            conditions = json.dumps(statement.get("Condition", {}))
+            if "Federated" in statement["Principal"]:
+                assert ":aud" in conditions, name
+                subjects = re.findall(r'"token[^"]*:sub": (\[.*?\]|".*?")', conditions)
+                assert subjects, name
+                assert not any(re.search(r'"(repo:)?\*', one) for one in subjects), name
+
+
+def test_actions_without_resources_are_those_of_the_reference() -> None:
+    listed = {action for several in ACTIONS.values() for action in several} | STARTING | KEY
+    known = reference(set(listed))
+    assert {action for action, kinds in known.items() if kinds is None} == set()
+    assert {action for action, kinds in known.items() if not kinds} == WITHOUT_RESOURCES
+
+
+def test_policies_have_the_size_that_aws_takes(made: Made) -> None:
+    written = [one for one in made.made if one["type"] in {"aws_iam_policy", "aws_iam_role_policy"}]
+    sizes = {
+        one["address"]: len(json.dumps(json.loads(one["values"]["policy"]), separators=(",", ":"))) for one in written
+    }
+    of_a_role: Counter[str] = Counter()
+    for one in written:
+        if one["type"] == "aws_iam_role_policy":
+            of_a_role[one["values"]["role"]] += sizes[one["address"]]
+    assert {name: size for name, size in sizes.items() if "aws_iam_policy" in name and size > 6144} == {}
+    assert {name: size for name, size in of_a_role.items() if size > 10240} == {}
+    attached = Counter(one["values"]["role"] for one in made.made if one["type"] == "aws_iam_role_policy_attachment")
+    assert {name: number for name, number in attached.items() if number > 10} == {}
+
+
+def _of_a_workflow(grant: Grant) -> bool:
+    """Terraform reads everything it manages, and makes what has no name before it is there: in one region alone."""
+    verb = grant.action.split(":")[1]
+    return bool(re.match(r"Describe|Get|List|View", verb)) or "aws:RequestedRegion" in grant.condition
+
+
+def _is_for(use: Use, action: str) -> bool:
+    return action in actions_of((use,), switched=True)
