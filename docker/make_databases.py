@@ -1,9 +1,11 @@
-"""Makes what Terraform cannot without knowing a password: `make_databases.py NAME=SECRET ... [--random=SECRET] [--renew]`.
+"""Makes what Terraform cannot without knowing a password.
 
-For each NAME, a database and the user who owns it; its URL goes into the secret of that ARN. What --random names gets 64
-random characters. A secret that has a value keeps it, and its database its password, unless --renew is given; to begin
-again after a failure is safe. It runs in the network of the databases, as a task of its own: the server is DATABASE_HOST,
-its master ADMIN_USER with ADMIN_PASSWORD.
+    make_databases.py NAME=SECRET ... [--random=SECRET] [--renew]
+
+For each NAME, a database and the user who owns it; its URL goes into the secret of that ARN. What --random names gets
+64 random characters. A secret that has a value keeps it, and its database its password, unless --renew is given; to
+begin again after a failure is safe. It runs in the network of the databases, as a task of its own: the server is
+DATABASE_HOST, its master ADMIN_USER with ADMIN_PASSWORD.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ RENEW = "--renew"
 
 
 def main(arguments: list[str]) -> None:
-    """Make what the arguments name. Raises ClientError and psycopg2.Error when a server refuses, SystemExit on others."""
+    """Make what the arguments name. Raises ClientError and psycopg2.Error when a server refuses."""
     databases = [found.groups() for one in arguments if (found := _DATABASE.fullmatch(one))]
     random = [found[1] for one in arguments if (found := _RANDOM.fullmatch(one))]
     renew = RENEW in arguments
@@ -55,7 +57,7 @@ def has_value(store: Any, secret: str) -> bool:
 
 
 def make_database(server: Any, name: str, password: str) -> None:
-    """Make the user, or give it the password, and the database it owns, where that is not there. Raises psycopg2.Error."""
+    """Make the user, or give it the password, and the database it owns. Raises psycopg2.Error."""
     with server.cursor() as cursor:
         cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (name,))
         verb = sql.SQL("ALTER" if cursor.fetchone() else "CREATE")

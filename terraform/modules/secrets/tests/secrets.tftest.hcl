@@ -12,7 +12,7 @@ run "each_has_our_key_and_can_be_had_back" {
   command = plan
 
   assert {
-    condition     = keys(aws_secretsmanager_secret.this) == tolist(["api-keys", "dagster-database-url"])
+    condition     = toset(keys(aws_secretsmanager_secret.this)) == toset(["api-keys", "dagster-database-url"])
     error_message = "A secret is missing, or there is one too many."
   }
 
