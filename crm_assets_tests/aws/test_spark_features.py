@@ -293,7 +293,7 @@ def test_the_image_of_jobs_has_what_the_settings_name() -> None:
         [tool("hadolint"), "--no-color", str(file)], capture_output=True, text=True, timeout=60, check=False
     )
     assert (linted.returncode, linted.stdout, linted.stderr) == (0, "", "")
-    text, settings = file.read_text(), Settings()
+    text, settings = file.read_text(), load_settings()
     script = Path(settings.emr_entry_point.removeprefix("local://"))
     assert f"cp crm_assets/{script.name} {script.parent}/" in text
     assert "/opt/crm/python\n" in text
