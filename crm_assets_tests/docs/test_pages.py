@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from crm_assets.cli import main
 from crm_assets.settings import PREFIX, TESTS_ONLY, Settings
-from crm_assets_tests.docs.pages import ROOT, SHELL, anchors, blocks, links, pages, prose
+from crm_assets_tests.docs.pages import ROOT, anchors, blocks, links, pages, prose
 
 PAGES = pages()
 LARGEST_IMAGE_BYTES = 300_000
