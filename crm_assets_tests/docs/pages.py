@@ -9,6 +9,8 @@ A block that `make test-docs` cannot run is marked on the line before it, where 
 from __future__ import annotations
 
 import re
+import shlex
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -19,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 SHELL = ("sh", "bash", "shell", "console")
 """Languages of a block whose lines are commands."""
 
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 LINKED_IMAGE = re.compile(r"\[(!\[[^\]]*\]\([^)\s]+\))\]\(([^)\s]+)\)")
 _MARK = re.compile(r"<!-- (run by|not run): ((?:(?!-->).)+) -->\s*\Z", re.DOTALL)
@@ -49,6 +51,17 @@ class Block:
         """Where it stands, as a message says it."""
         return f"{self.page.relative_to(ROOT)}:{self.line}"
 
+    def commands(self) -> Iterator[list[str]]:
+        """Words of each line of shell without comments; one that ends in a backslash goes on in the next."""
+        for line in self.text.replace("\\\n", " ").splitlines() if self.language in SHELL else ():
+            try:
+                words = shlex.split(line, comments=True)
+            except ValueError:
+                # A quotation over several lines.
+                words = line.split()
+            if words:
+                yield words
+
 
 def pages() -> list[Path]:
     """README, documentation and what else is written in Markdown for people."""
@@ -74,10 +87,11 @@ def blocks(page: Path) -> Iterator[Block]:
     """The blocks of shell and Python on the page."""
     text = page.read_text(encoding="utf-8")
     for found in FENCE.finditer(text):
-        if found[1] in (*SHELL, "python"):
+        if found["language"] in (*SHELL, "python"):
             mark = _MARK.search(text, 0, found.start())
             line = text.count("\n", 0, found.start()) + 1
-            yield Block(page, line, found[1], found[2], *((mark[1], " ".join(mark[2].split())) if mark else ()))
+            why = (mark[1], " ".join(mark[2].split())) if mark else ()
+            yield Block(page, line, found["language"], textwrap.dedent(found["text"]), *why)
 
 
 def slug(heading: str) -> str:

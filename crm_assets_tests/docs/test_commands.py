@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pty
-import shlex
 import shutil
 import subprocess
 import sys
@@ -45,12 +44,11 @@ def test_a_block_that_is_not_run_says_why(block: Block) -> None:
         assert (ROOT / file).is_file(), f"{block.name}: there is no {file}"
         assert f"def {name}(" in (ROOT / file).read_text(), f"{block.name}: {file} has no {name}"
     else:
-        for line in block.text.splitlines() if block.language in SHELL else ():
-            if words := shlex.split(line, comments=True):
-                assert words[0] in PROGRAMS, (
-                    f"{block.name}: {words[0]} is not run by make test-docs. Write above the block who runs it: "
-                    "<!-- run by: FILE::TEST --> or <!-- not run: REASON -->"
-                )
+        for words in block.commands():
+            assert words[0] in PROGRAMS, (
+                f"{block.name}: {words[0]} is not run by make test-docs. Write above the block who runs it: "
+                "<!-- run by: FILE::TEST --> or <!-- not run: REASON -->"
+            )
 
 
 def test_marks_are_read_and_belong_to_the_next_block(tmp_path: Path) -> None:
@@ -58,12 +56,14 @@ def test_marks_are_read_and_belong_to_the_next_block(tmp_path: Path) -> None:
     page.write_text(
         "<!-- not run: first -->\n\n```sh\nmake a\n```\n\n<!-- other -->\n```sh\nls\n```\n"
         "<!-- run by: a.py::test_b -->\n```python\nx\n```\n```text\n<!-- not run: no -->\n```\n```sh\nmake b\n```\n"
+        "1. In a list:\n\n   <!-- not run: third -->\n   ```sh\n   make c\n   ```\n"
     )
     assert [(block.text, block.mark, block.why) for block in blocks(page)] == [
         ("make a\n", "not run", "first"),
         ("ls\n", "", ""),
         ("x\n", "run by", "a.py::test_b"),
         ("make b\n", "", ""),
+        ("make c\n", "not run", "third"),
     ]
 
 

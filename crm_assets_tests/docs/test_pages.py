@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from click.testing import CliRunner
 
 from crm_assets.cli import main
 from crm_assets.settings import PREFIX, TESTS_ONLY, Settings
-from crm_assets_tests.docs.pages import ROOT, SHELL, anchors, blocks, links, pages, prose
+from crm_assets_tests.docs.pages import ROOT, anchors, blocks, links, pages, prose
 
 PAGES = pages()
 LARGEST_IMAGE_BYTES = 300_000
@@ -26,14 +27,12 @@ every_page = pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(RO
 
 def commands(page: Path) -> Iterator[list[str]]:
     """Words of every command in the page's shell blocks and inline code, without comments and variables before it."""
-    lines = [line for block in blocks(page) if block.language in SHELL for line in block.text.splitlines()]
-    lines += re.findall(r"`((?:crm-assets|make) [^`]+)`", prose(page))
-    for line in lines:
-        words = shlex.split(line, comments=True)
-        while words and _ASSIGNMENT.fullmatch(words[0]):
-            words = words[1:]
-        if words:
-            yield words
+    found = [words for block in blocks(page) for words in block.commands()]
+    found += [line.split() for line in re.findall(r"`((?:crm-assets|make) [^`]+)`", prose(page))]
+    for words in found:
+        after = list(itertools.dropwhile(_ASSIGNMENT.fullmatch, words))
+        if after:
+            yield after
 
 
 @cache
