@@ -12,7 +12,8 @@ ROOT = "crm_assets"
 
 def packages(root: Path) -> set[str]:
     """Names of the folders of the package that hold code or files of it."""
-    return {folder.name for folder in root.iterdir() if folder.is_dir() and any(folder.glob("[!_]*.*"))}
+    folders = [folder for folder in root.iterdir() if folder.is_dir() and folder.name != "__pycache__"]
+    return {folder.name for folder in folders if any(folder.glob("[!_]*.*"))}
 
 
 def package_imports(root: Path) -> set[tuple[str, str]]:

@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from mkdocs.exceptions import BuildError
+from mkdocs.structure.files import File
 from mkdocs.utils import get_relative_url
+
+WRITTEN_ELSEWHERE = {"terraform.md": "terraform/README.md"}
+"""Page -> the file that it is, from the project's root."""
 
 HIDDEN = {"index.md": ["navigation"], "architecture.md": ["navigation", "toc"]}
 """Page -> the columns that it has not beside it, for its pictures are wide."""
@@ -17,9 +21,20 @@ _SHIM = "https://unpkg.com/iframe-worker/shim"
 _FETCHED = re.compile(r"<(?:script|img|iframe|source)\b[^>]*\bsrc=[\"']?https?:|<link\b[^>]*\bhref=[\"']?https?:[^>]*>")
 
 
+def on_files(files: Any, *, config: Any) -> Any:
+    """The pages, with those that are written beside what they tell of."""
+    for page, written in WRITTEN_ELSEWHERE.items():
+        files.append(File.generated(config, page, abs_src_path=str(Path(config["docs_dir"]).parent / written)))
+    return files
+
+
 def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
-    """The page with the names of files outside docs/ in place of links to them."""
+    """The page with links as the site has them; of files that it does not have, the names."""
     page.meta["hide"] = HIDDEN.get(page.file.src_uri, [])
+    if page.file.src_uri in WRITTEN_ELSEWHERE:
+        markdown = markdown.replace("](../docs/", "](")
+    for name, written in WRITTEN_ELSEWHERE.items():
+        markdown = markdown.replace(f"](../{written}", f"]({name}")
     return _OUTSIDE.sub(_named, markdown)
 
 
