@@ -53,7 +53,7 @@ test: $(SETUP) ## Run the tests
 	@$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-spark: $(SPARK) ## Run the Spark tests (installs PySpark; needs Java 17)
-	@$(BIN)/pytest -m spark
+	@$(BIN)/pytest -m spark -n 2 --dist loadfile --no-loadscope-reorder
 
 test-survival: $(SETUP) ## Kill runs at 30 moments each in a folder and on servers, and compare what they leave
 	@$(BIN)/pytest -m survival -s

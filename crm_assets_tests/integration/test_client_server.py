@@ -61,6 +61,7 @@ def test_what_is_asked_for_wrongly_is_told_by_the_server(server: DagsterServer) 
     assert len(platform.plan(start=FIRST, end=LAST)) == CELLS
 
 
+@pytest.mark.survival
 def test_a_backfill_survives_a_killed_server_and_a_cancellation(
     server: DagsterServer, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

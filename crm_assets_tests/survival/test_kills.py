@@ -78,7 +78,7 @@ DELICATE: list[Moment] = [("mlflow.create_model_version", 1, AFTER), ("dagster.e
 """A version registered that no month names, a step begun."""
 
 
-@pytest.mark.slow
+@pytest.mark.survival
 def test_the_most_delicate_moments(in_folder: InFolder, tmp_path: Path) -> None:
     """Half a table written; a decision stored and not followed, whoever goes on."""
     state, _, _ = undisturbed_run(in_folder, tmp_path)
