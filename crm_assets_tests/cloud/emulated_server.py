@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -79,11 +80,14 @@ def _of(model: BaseModel, name: str) -> Any:
 def serve(port: int) -> None:
     """Answer on the port until the process is ended."""
     fill()
+    one_at_a_time = threading.Lock()
     moto = DomainDispatcherApplication(create_backend_app)
 
     def application(environment: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         if environment["PATH_INFO"] != "/held":
-            answer: Iterable[bytes] = moto(environment, start)
+            # moto's dictionaries are not made for several at once.
+            with one_at_a_time:
+                answer: Iterable[bytes] = moto(environment, start)
             return answer
         start("200 OK", [("Content-Type", "application/json")])
         return [json.dumps(held()).encode()]
