@@ -12,7 +12,7 @@ from moto.core.responses import EmptyResult
 from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ecs.responses import EC2ContainerServiceResponse
 from moto.rds.models import DBParameterGroup, RDSBackend
-from moto.route53 import route53_backends
+from moto.route53.models import route53_backends
 from moto.servicediscovery.models import ServiceDiscoveryBackend
 from moto.utilities.utils import get_partition
 
@@ -68,7 +68,7 @@ def delete_deployment_group(self: Any) -> EmptyResult:
 
 def create_service(self: Any) -> Any:
     """As moto's, and what else the service was made with is kept."""
-    answer = _CREATE_SERVICE(self)
+    answer: Any = _CREATE_SERVICE(self)
     service = answer.result["service"]
     asked = {attribute: self._get_param(name) for name, attribute in OF_A_SERVICE.items()}
     for attribute, value in asked.items():
@@ -143,17 +143,21 @@ def _is(details: dict[str, Any], wanted: dict[str, Any]) -> bool:
 
 
 def fill() -> None:
-    """Teach moto these calls."""
-    BudgetsResponse.describe_subscribers_for_notification = describe_subscribers_for_notification
-    BudgetsResponse.list_tags_for_resource = list_tags_of_budget
-    BudgetsResponse.create_budget = create_budget
-    ApplicationAutoScalingResponse.register_scalable_target = register_scalable_target
-    ApplicationAutoScalingResponse.list_tags_for_resource = list_tags_of_target
-    EC2ContainerServiceResponse.create_service = create_service
-    RDSBackend.create_db_instance = create_db_instance
-    DBParameterGroup.update_parameters = update_parameters
-    ServiceDiscoveryBackend.delete_namespace = delete_namespace
-    SecurityGroupRule.description = property(description_of_rule)
-    codedeploy._deployment_group_info = group_with_its_alarms
-    codedeploy.CodeDeployResponse.delete_application = delete_application
-    codedeploy.CodeDeployResponse.delete_deployment_group = delete_deployment_group
+    """Teach moto all this."""
+    taught: tuple[tuple[Any, str, Any], ...] = (
+        (BudgetsResponse, "describe_subscribers_for_notification", describe_subscribers_for_notification),
+        (BudgetsResponse, "list_tags_for_resource", list_tags_of_budget),
+        (BudgetsResponse, "create_budget", create_budget),
+        (ApplicationAutoScalingResponse, "register_scalable_target", register_scalable_target),
+        (ApplicationAutoScalingResponse, "list_tags_for_resource", list_tags_of_target),
+        (EC2ContainerServiceResponse, "create_service", create_service),
+        (RDSBackend, "create_db_instance", create_db_instance),
+        (DBParameterGroup, "update_parameters", update_parameters),
+        (ServiceDiscoveryBackend, "delete_namespace", delete_namespace),
+        (SecurityGroupRule, "description", property(description_of_rule)),
+        (codedeploy, "_deployment_group_info", group_with_its_alarms),
+        (codedeploy.CodeDeployResponse, "delete_application", delete_application),
+        (codedeploy.CodeDeployResponse, "delete_deployment_group", delete_deployment_group),
+    )
+    for owner, name, value in taught:
+        setattr(owner, name, value)

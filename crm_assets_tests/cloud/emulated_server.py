@@ -16,7 +16,7 @@ from typing import Any
 
 from moto.core.base_backend import BackendDict, BaseBackend
 from moto.core.common_models import BaseModel
-from moto.server import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import run_simple
 
 # Run as a program, it has its own folder for the top of its modules.
@@ -31,7 +31,8 @@ _STATES = ("key_state", "status", "state", "deleted_date")
 def held() -> list[str]:
     """Each object as `service.Kind label state`, sorted; what it consists of is not told besides."""
     found: Counter[str] = Counter()
-    for backends in BackendDict._instances:
+    services: Any = BackendDict
+    for backends in services._instances:
         for account, of_regions in list(backends.items()):
             for region, backend in list(of_regions.items()):
                 usual = Counter(_kind(one) for one in _models(type(backend)(region, UNTOUCHED)))

@@ -85,7 +85,7 @@ class Terraform:
         done = subprocess.run(
             [terraform_program(), arguments[0], "-no-color", *arguments[1:]],
             cwd=self.folder,
-            env=_environment() | self.environment,
+            env={**_environment(), **self.environment},
             capture_output=True,
             text=True,
             timeout=COMMAND_SECONDS,
