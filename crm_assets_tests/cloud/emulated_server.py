@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 from moto.core.base_backend import BackendDict, BaseBackend
 from moto.core.common_models import BaseModel
-from moto.server import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import run_simple
 
 # Run as a program, it has its own folder for the top of its modules.
@@ -30,7 +31,8 @@ _STATES = ("key_state", "status", "state", "deleted_date")
 def held() -> list[str]:
     """Each object as `service.Kind label state`, sorted; what it consists of is not told besides."""
     found: Counter[str] = Counter()
-    for backends in BackendDict._instances:
+    services: Any = BackendDict
+    for backends in services._instances:
         for account, of_regions in list(backends.items()):
             for region, backend in list(of_regions.items()):
                 usual = Counter(_kind(one) for one in _models(type(backend)(region, UNTOUCHED)))
@@ -79,11 +81,14 @@ def _of(model: BaseModel, name: str) -> Any:
 def serve(port: int) -> None:
     """Answer on the port until the process is ended."""
     fill()
+    one_at_a_time = threading.Lock()
     moto = DomainDispatcherApplication(create_backend_app)
 
     def application(environment: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         if environment["PATH_INFO"] != "/held":
-            answer: Iterable[bytes] = moto(environment, start)
+            # moto's dictionaries are not made for several at once.
+            with one_at_a_time:
+                answer: Iterable[bytes] = moto(environment, start)
             return answer
         start("200 OK", [("Content-Type", "application/json")])
         return [json.dumps(held()).encode()]

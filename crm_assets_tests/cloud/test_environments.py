@@ -17,7 +17,10 @@ pytestmark = pytest.mark.cloud
 KEPT = re.compile(
     # AWS keeps these for a while, so that names and what was locked with a key are not lost.
     r"ecs\.(TaskDefinition|Cluster|Service) .* INACTIVE"
-    r"|ec2\.NatGateway .* deleted"
+    r"|ec2\.(NatGateway|VPCEndPoint) .* deleted"
+    # What was done to a name, and the servers that a zone was answered by.
+    r"|servicediscovery\.Operation .* SUCCESS"
+    r"|route53\.DelegationSet .*"
     r"|kms\.Key .* PendingDeletion"
     r"|secretsmanager\.FakeSecret .* \d+(\.\d+)?"
     # moto forgets to remove it with its VPC, as AWS does.

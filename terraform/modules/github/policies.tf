@@ -218,6 +218,8 @@ locals {
             "kms:CreateKey", "logs:CreateLogDelivery", "logs:DeleteLogDelivery",
           ]
           Resource = ["*"]
+          # As above: nothing of another region.
+          Condition = { StringEquals = { "aws:RequestedRegion" = [var.region, "us-east-1"] } }
         },
         {
           Sid    = "Image"
