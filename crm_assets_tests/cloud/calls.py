@@ -32,7 +32,8 @@ ACTIONS: Mapping[str, tuple[str, ...]] = {
     "ecs.describe_task_definition": ("ecs:DescribeTaskDefinition",),
     "ecs.stop_task": ("ecs:StopTask",),
     "logs.get_log_events": ("logs:GetLogEvents",),
-    "emr-serverless.start_job_run": ("emr-serverless:StartJobRun", "iam:PassRole"),
+    # Pipes tags each job with the run it is of.
+    "emr-serverless.start_job_run": ("emr-serverless:StartJobRun", "emr-serverless:TagResource", "iam:PassRole"),
     "emr-serverless.get_job_run": ("emr-serverless:GetJobRun",),
     "emr-serverless.get_dashboard_for_job_run": ("emr-serverless:GetDashboardForJobRun",),
     "emr-serverless.get_application": ("emr-serverless:GetApplication",),
@@ -84,6 +85,15 @@ LAUNCHING = frozenset(
     }
 )
 STOPPING = frozenset({"ecs.describe_tasks", "ecs.describe_task_definition", "ecs.stop_task"})
+FOLLOWING_JOBS = frozenset(
+    {
+        "emr-serverless.start_job_run",
+        "emr-serverless.get_job_run",
+        "emr-serverless.get_dashboard_for_job_run",
+        "emr-serverless.get_application",
+        "emr-serverless.cancel_job_run",
+    }
+)
 ARTIFACTS = frozenset(
     {
         "s3.list_objects_v2",
@@ -103,9 +113,12 @@ PLACES: Mapping[str, Place] = {
     "crm_assets": Place(
         ("crm_assets",),
         ("s3", "ecs", "emr-serverless", "secretsmanager"),
-        LAKE,
+        LAKE | {"emr-serverless.get_job_run"},
         {
             "emr-serverless.get_session": "botocore.session's",
+            "emr-serverless.get_application": "the doctor's, with the rights of who asks it",
+            "ecs.describe_clusters": "the doctor's",
+            "ecs.describe_task_definition": "the doctor's",
             "secretsmanager.get_secret_value": "Pydantic's: secrets reach a task as variables",
         },
     ),
@@ -115,6 +128,7 @@ PLACES: Mapping[str, Place] = {
         LAUNCHING,
         {"ecs.register_task_definition": "Terraform registers the one of runs, and it is named to the launcher"},
     ),
+    "feature jobs": Place(("dagster_aws.pipes.clients.emr_serverless",), ("emr-serverless",), FOLLOWING_JOBS, {}),
     "MLflow": Place(("mlflow.store.artifact.s3_artifact_repo",), ("s3",), ARTIFACTS, {}),
 }
 
@@ -135,19 +149,7 @@ class Use:
 
 
 _GRAPH = (Use(READING, "landing"), Use(LAKE, "lake"))
-_JOBS = Use(
-    frozenset(
-        {
-            "emr-serverless.start_job_run",
-            "emr-serverless.get_job_run",
-            "emr-serverless.get_dashboard_for_job_run",
-            "emr-serverless.get_application",
-            "emr-serverless.cancel_job_run",
-        }
-    ),
-    "feature jobs",
-    switched=True,
-)
+_JOBS = Use(FOLLOWING_JOBS, "feature jobs", switched=True)
 
 USES: Mapping[str, tuple[Use, ...]] = {
     # It asks the API, and nothing else.

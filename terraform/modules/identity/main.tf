@@ -115,7 +115,7 @@ locals {
     {
       Sid      = "FollowJobs"
       Effect   = "Allow"
-      Action   = ["emr-serverless:CancelJobRun", "emr-serverless:GetDashboardForJobRun", "emr-serverless:GetJobRun"]
+      Action   = ["emr-serverless:CancelJobRun", "emr-serverless:GetDashboardForJobRun", "emr-serverless:GetJobRun", "emr-serverless:TagResource"]
       Resource = ["${local.spark.application_arn}/jobruns/*"]
     },
     {
