@@ -9,6 +9,7 @@ from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
 from moto.budgets.responses import BudgetsResponse
 from moto.codedeploy import responses as codedeploy
 from moto.core.responses import EmptyResult
+from moto.ec2.models.nat_gateways import NatGatewayBackend
 from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ecs.responses import EC2ContainerServiceResponse
 from moto.rds.models import DBParameterGroup, RDSBackend
@@ -86,12 +87,20 @@ def create_db_instance(self: Any, db_kwargs: dict[str, Any]) -> Any:
     for name, value in db_kwargs.items():
         if name.startswith("performance_insights_"):
             setattr(database, name, value)
+    database.performance_insights_enabled = db_kwargs.get("enable_performance_insights", False)
     return database
 
 
 def update_parameters(self: Any, new_parameters: list[dict[str, Any]]) -> None:
     """As moto's, and it is known who has set them."""
     _UPDATE_PARAMETERS(self, [{**one, "Source": "user"} for one in new_parameters])
+
+
+def delete_nat_gateway(self: Any, nat_gateway_id: str) -> Any:
+    """As moto's, and its interface goes with it."""
+    gateway = _DELETE_NAT_GATEWAY(self, nat_gateway_id)
+    self.enis.pop(gateway._eni.id, None)
+    return gateway
 
 
 def description_of_rule(self: Any) -> str | None:
@@ -133,6 +142,7 @@ _CREATE_SERVICE = EC2ContainerServiceResponse.create_service
 _CREATE_DATABASE = RDSBackend.create_db_instance
 _UPDATE_PARAMETERS = DBParameterGroup.update_parameters
 _DELETE_NAMESPACE = ServiceDiscoveryBackend.delete_namespace
+_DELETE_NAT_GATEWAY = NatGatewayBackend.delete_nat_gateway
 _GROUP = codedeploy._deployment_group_info
 
 
@@ -154,6 +164,7 @@ def fill() -> None:
         (RDSBackend, "create_db_instance", create_db_instance),
         (DBParameterGroup, "update_parameters", update_parameters),
         (ServiceDiscoveryBackend, "delete_namespace", delete_namespace),
+        (NatGatewayBackend, "delete_nat_gateway", delete_nat_gateway),
         (SecurityGroupRule, "description", property(description_of_rule)),
         (codedeploy, "_deployment_group_info", group_with_its_alarms),
         (codedeploy.CodeDeployResponse, "delete_application", delete_application),

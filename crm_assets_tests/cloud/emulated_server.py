@@ -78,18 +78,44 @@ def _of(model: BaseModel, name: str) -> Any:
         return None
 
 
+class Answers:
+    """Lets requests to moto in one at a time, and answers one that is sent again as it was answered before.
+
+    A client whose connection broke on a busy machine sends its request again, under the same number. AWS tells that most
+    calls were made already; moto would make most things twice.
+    """
+
+    def __init__(self) -> None:
+        self._one_at_a_time = threading.Lock()
+        self._given: dict[str, tuple[str, list[tuple[str, str]], list[bytes]]] = {}
+
+    def __call__(
+        self, environment: dict[str, Any], start: Callable[..., Any], application: Callable[..., Iterable[bytes]]
+    ) -> Iterable[bytes]:
+        """Answer as a WSGI application does, with what `application` answers."""
+        number = environment.get("HTTP_AMZ_SDK_INVOCATION_ID", "")
+        with self._one_at_a_time:
+            if number not in self._given:
+                told: list[Any] = []
+                body = list(application(environment, lambda status, headers, *_: told.extend([status, headers])))
+                if not number or told[0].startswith("5"):
+                    start(*told)
+                    return body
+                self._given[number] = (told[0], told[1], body)
+        status, headers, body = self._given[number]
+        start(status, headers)
+        return body
+
+
 def serve(port: int) -> None:
     """Answer on the port until the process is ended."""
     fill()
-    one_at_a_time = threading.Lock()
+    answered = Answers()
     moto = DomainDispatcherApplication(create_backend_app)
 
     def application(environment: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         if environment["PATH_INFO"] != "/held":
-            # moto's dictionaries are not made for several at once.
-            with one_at_a_time:
-                answer: Iterable[bytes] = moto(environment, start)
-            return answer
+            return answered(environment, start, moto)
         start("200 OK", [("Content-Type", "application/json")])
         return [json.dumps(held()).encode()]
 

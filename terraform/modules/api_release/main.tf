@@ -58,11 +58,17 @@ resource "aws_iam_role_policy" "this" {
         ]
       },
       {
+        Sid      = "LookAtAlarms"
+        Effect   = "Allow"
+        Action   = ["cloudwatch:DescribeAlarms"]
+        Resource = ["arn:aws:cloudwatch:${var.region}:${var.account_id}:alarm:${var.name}-*"]
+      },
+      {
         # These actions know no resources.
         Sid    = "Look"
         Effect = "Allow"
         Action = [
-          "cloudwatch:DescribeAlarms", "elasticloadbalancing:DescribeListeners", "elasticloadbalancing:DescribeRules",
+          "elasticloadbalancing:DescribeListeners", "elasticloadbalancing:DescribeRules",
           "elasticloadbalancing:DescribeTargetGroups",
         ]
         Resource = ["*"]
