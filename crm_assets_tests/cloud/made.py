@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,8 +22,7 @@ class Made:
         state: after it was made, as `terraform show -json` has it.
         replanned: what a second plan would change.
         after: addresses in the state after it was removed.
-        left: addresses of what was made and is still there after that, asked of the account.
-        held: what the account holds with the environment, and after it.
+        held: what the account itself says that it holds with the environment, and after it.
         seconds: that each step took.
     """
 
@@ -32,7 +30,6 @@ class Made:
     state: Mapping[str, Any]
     replanned: str
     after: list[str]
-    left: list[str]
     held: tuple[list[str], list[str]]
     seconds: Mapping[str, float]
 
@@ -69,7 +66,6 @@ def cycle(name: str, folder: Path) -> Made:
         terraform.apply()
         timed("apply", began)
         state, during = terraform.state(), aws.held()
-        shutil.copy(terraform.folder / "terraform.tfstate", folder / "made.tfstate")
         began = time.monotonic()
         replanned = terraform.replan()
         timed("re-plan", began)
@@ -80,8 +76,4 @@ def cycle(name: str, folder: Path) -> Made:
         terraform.destroy()
         timed("destroy", began)
         after = terraform.addresses()
-        # The provider itself looks for everything that was made: what is gone it takes out of the state.
-        shutil.copy(folder / "made.tfstate", terraform.folder / "terraform.tfstate")
-        terraform.run("refresh", *terraform.options)
-        left = terraform.addresses()
-        return Made(name, state, replanned, after, left, (during, aws.held()), seconds)
+        return Made(name, state, replanned, after, (during, aws.held()), seconds)

@@ -38,6 +38,8 @@ def test_it_is_made_and_a_second_plan_changes_nothing(made: Made) -> None:
 
 
 def test_nothing_is_left_when_it_is_removed(made: Made) -> None:
-    assert (made.after, made.left) == ([], [])
+    assert made.after == []
+    # That what was made was seen there, or nothing would be left in any case.
+    assert len(made.held[0]) > len(made.made) / 2
     left = [one for one in made.held[1] if not KEPT.fullmatch(one)]
     assert not left, "\n".join(left)
