@@ -83,7 +83,7 @@ def create_service(self: Any) -> Any:
 
 def create_db_instance(self: Any, db_kwargs: dict[str, Any]) -> Any:
     """As moto's, and what is watched of the database is kept."""
-    database = _CREATE_DATABASE(self, db_kwargs)
+    database: Any = _CREATE_DATABASE(self, db_kwargs)
     for name, value in db_kwargs.items():
         if name.startswith("performance_insights_"):
             setattr(database, name, value)
