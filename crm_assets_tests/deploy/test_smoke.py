@@ -119,6 +119,18 @@ def test_a_service_that_does_not_is_told(found: dict[str, Any], told: str) -> No
     assert told in fault
 
 
+def test_tasks_from_before_that_codedeploy_keeps_are_not_counted() -> None:
+    sets = [
+        {"status": "PRIMARY", "runningCount": 2, "computedDesiredCount": 2},
+        {"status": "ACTIVE", "runningCount": 2, "computedDesiredCount": 2},
+    ]
+    assert faults_of_services([service(runningCount=4, desiredCount=2, taskSets=sets)]) == []
+    sets[0]["runningCount"] = 1
+    assert faults_of_services([service(runningCount=3, desiredCount=2, taskSets=sets)]) == [
+        "crm-assets-prod-code runs 1 of 2 tasks"
+    ]
+
+
 def test_a_service_that_is_missing_is_told() -> None:
     assert faults_of_services([], [{"arn": "crm-assets-prod-api", "reason": "MISSING"}]) == [
         "crm-assets-prod-api: MISSING"
