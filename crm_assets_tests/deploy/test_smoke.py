@@ -215,6 +215,17 @@ def test_the_whole_fails_on_an_old_image(programs: Programs, capsys: pytest.Capt
     assert f"crm-assets-prod-code runs {OLD}" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("closed", "code"), [("closed", 0), ("", 1), ("close", 1)])
+def test_where_the_addresses_are_closed_ecs_alone_is_asked(
+    closed: str, code: int, programs: Programs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    programs.answer("describe-task-definition", "code:7", out=shown(NEW))
+    monkeypatch.setattr(smoke, "faults_of_answers", lambda urls: ["timed out"])
+    monkeypatch.setenv("SMOKE_ADDRESSES", closed)
+    assert smoke.main() == code
+    assert ("its addresses were not asked" in capsys.readouterr().out) == (code == 0)
+
+
 def test_every_service_of_the_stack_is_asked_for() -> None:
     stack = set(yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"])
     # What AWS has instead: RDS, S3 and Terraform.
