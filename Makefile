@@ -170,7 +170,7 @@ pull-request-comment: ## Put REPORT into the comment on PULL_REQUEST that was ma
 propose-locks: ## Put changed locks into a branch and a pull request (needs gh)
 	@checks/propose_locks.sh
 
-.PHONY: image image-push image-find image-copy image-scan deploy-plan deploy-apply deploy-smoke deploy-rollback dagster-plus
+.PHONY: commit-checked image image-push image-find image-copy image-scan deploy-plan deploy-apply deploy-smoke deploy-rollback dagster-plus
 image: ## Build the image of every service
 	@docker build --file docker/Dockerfile --tag crm-assets:0.1.0 .
 
@@ -179,6 +179,9 @@ image-push: ## Build COMMIT's image and push it to REPOSITORY, with SBOM and pro
 
 image-find: ## Tell the digest of COMMIT's image
 	@$(PYTHON3) -m deploy.image find
+
+commit-checked: ## Wait until what decides on COMMIT has passed on GitHub (needs gh)
+	@$(PYTHON3) -m deploy.commit_checked
 
 image-copy: ## Bring DIGEST from REPOSITORY to IMAGE_REPOSITORY, the registry of an environment
 	@$(PYTHON3) -m deploy.image copy

@@ -1,6 +1,8 @@
 """The API's new version put beside the old one by CodeDeploy, and requests moved over once it is healthy.
 
-ECS changes every other service itself. CodeDeploy takes requests back by itself when an alarm goes off meanwhile.
+ECS changes every other service itself. CodeDeploy takes requests back by itself when an alarm goes off meanwhile. The
+version before stands for as long as Terraform's `keep_minutes` after that, so that a smoke test can still send requests
+back to it; nobody waits here for it to go.
 """
 
 from __future__ import annotations
@@ -12,12 +14,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from deploy.command import DeployError, output_of
+from deploy.command import DeployError, aws
 
-SECONDS = 2400
+SECONDS = 1200
+"""For new tasks to start, and for requests to move in steps; a job has an hour for everything."""
 PAUSE = 15
 _RUNNING = frozenset({"Created", "Queued", "InProgress", "Baking", "Ready"})
-_MOVED = "Succeeded"
+_WELL = "Succeeded"
+_BUSY = re.compile(r"DeploymentLimitExceeded.*\b(?P<number>d-[A-Z0-9]+)\b", re.DOTALL)
 _TASK_DEFINITION = re.compile(r"^arn:aws:ecs:[a-z0-9-]+:\d{12}:task-definition/[\w-]+:\d+$")
 
 
@@ -28,6 +32,7 @@ class ApiRelease:
     Attributes:
         application: CodeDeploy's application.
         group: its group of deployments.
+        target: what is changed, as CodeDeploy names it: cluster and service.
         task_definition: ARN of the version that Terraform made.
         container: the container that takes requests, and its port.
         port: of the container.
@@ -35,16 +40,17 @@ class ApiRelease:
 
     application: str
     group: str
+    target: str
     task_definition: str
     container: str
     port: int
 
     @classmethod
-    def of_output(cls, output: Mapping[str, Any]) -> ApiRelease:
+    def of_output(cls, output: Mapping[str, Any], target: str) -> ApiRelease:
         """From Terraform's output `api_release`. Raises DeployError where it lacks something or names no version."""
         try:
             found = cls(
-                output["application"], output["group"], output["task_definition"], output["container"],
+                output["application"], output["group"], target, output["task_definition"], output["container"],
                 int(output["port"]),
             )  # fmt: skip
         except KeyError as error:
@@ -66,40 +72,100 @@ class ApiRelease:
         return {"revisionType": "AppSpecContent", "appSpecContent": {"content": content}}
 
 
-def released(
-    release: ApiRelease,
-    ask: Callable[..., Any] | None = None,
-    clock: Callable[[], float] = time.monotonic,
-    pause: Callable[[float], None] = time.sleep,
-) -> str:
-    """Start a release and wait until requests have moved; its number. Raises DeployError when they have not.
+def _codedeploy(*arguments: str) -> Any:
+    return aws("deploy", *arguments)
 
-    Args:
-        release: what is released.
+
+@dataclass(frozen=True)
+class CodeDeploy:
+    """What is asked of CodeDeploy, and how long.
+
+    Attributes:
         ask: what AWS's command line answers, as JSON reads it.
         clock: seconds that never go back.
         pause: waits for so many seconds.
     """
-    aws = ask or _aws
-    created = aws(
-        "create-deployment", "--application-name", release.application,
-        "--deployment-group-name", release.group, "--revision", json.dumps(release.revision()),
-    )  # fmt: skip
-    number = str(created["deploymentId"])
-    end = clock() + SECONDS
-    while True:
-        told = aws("get-deployment", "--deployment-id", number)["deploymentInfo"]
-        if told["status"] == _MOVED:
+
+    ask: Callable[..., Any] = _codedeploy
+    clock: Callable[[], float] = time.monotonic
+    pause: Callable[[float], None] = time.sleep
+
+    def release(self, release: ApiRelease, started: Callable[[str], None]) -> str:
+        """Start a release and wait until all requests have moved; its number. Raises DeployError when they have not.
+
+        Args:
+            release: what is released.
+            started: is told the number before the wait, so that whoever takes the release back knows it.
+        """
+        number = self._started(release)
+        started(number)
+        if self._until(lambda: self._moved(number, release.target)):
             return number
+        # Or the next one would be refused as long as this one waits.
+        self._stop(number)
+        raise DeployError(f"CodeDeploy's {number} has not moved all requests in {SECONDS} s, and was stopped")
+
+    def take_back(self, number: str) -> bool:
+        """Send requests back to the version before, where it still stands; whether it did. Raises DeployError.
+
+        Args:
+            number: of the release.
+        """
+        if self._info(number)["status"] not in _RUNNING:
+            return False
+        self._stop(number)
+        if not self._until(lambda: self._ended(number)):
+            raise DeployError(f"CodeDeploy's {number} was stopped, and goes on after {SECONDS} s")
+        back = (self._info(number).get("rollbackInfo") or {}).get("rollbackDeploymentId")
+        if back and not (self._until(lambda: self._ended(back)) and self._info(back)["status"] == _WELL):
+            raise DeployError(f"CodeDeploy's {back}, which takes {number} back, is {self._info(back)['status']}")
+        return True
+
+    def _started(self, release: ApiRelease) -> str:
+        create = [
+            "create-deployment", "--application-name", release.application,
+            "--deployment-group-name", release.group, "--revision", json.dumps(release.revision()),
+        ]  # fmt: skip
+        try:
+            return str(self.ask(*create)["deploymentId"])
+        except DeployError as error:
+            busy = _BUSY.search(str(error))
+            if not busy:
+                raise
+        # The last release keeps what was before it, which nobody goes back to any more.
+        last = busy["number"]
+        self.ask("continue-deployment", "--deployment-id", last, "--deployment-wait-type", "TERMINATION_WAIT")
+        if not self._until(lambda: self._ended(last)):
+            raise DeployError(f"CodeDeploy's {last}, the release before, goes on after {SECONDS} s")
+        return str(self.ask(*create)["deploymentId"])
+
+    def _moved(self, number: str, target: str) -> bool:
+        told = self._info(number)
+        if told["status"] == _WELL:
+            return True
         if told["status"] not in _RUNNING:
-            reason = told.get("errorInformation", {}).get("message", "")
+            reason = (told.get("errorInformation") or {}).get("message", "")
             raise DeployError(f"CodeDeploy's {number} has ended as {told['status']}: {reason}".rstrip(": "))
-        if clock() >= end:
-            # Or the next one would be refused as long as this one waits.
-            aws("stop-deployment", "--deployment-id", number, "--auto-rollback-enabled")
-            raise DeployError(f"CodeDeploy's {number} is {told['status']} after {SECONDS} s, and was stopped")
-        pause(PAUSE)
+        if told["status"] in {"Created", "Queued"}:
+            # It has no target yet.
+            return False
+        asked = self.ask("get-deployment-target", "--deployment-id", number, "--target-id", target)
+        # The deployment itself is done only once the version before is gone.
+        return bool(asked["deploymentTarget"]["ecsTarget"]["status"] == _WELL)
 
+    def _ended(self, number: str) -> bool:
+        return self._info(number)["status"] not in _RUNNING
 
-def _aws(*arguments: str) -> Any:
-    return json.loads(output_of(["aws", "deploy", *arguments, "--output", "json"]))
+    def _info(self, number: str) -> Any:
+        return self.ask("get-deployment", "--deployment-id", number)["deploymentInfo"]
+
+    def _stop(self, number: str) -> None:
+        self.ask("stop-deployment", "--deployment-id", number, "--auto-rollback-enabled")
+
+    def _until(self, done: Callable[[], bool]) -> bool:
+        end = self.clock() + SECONDS
+        while not done():
+            if self.clock() >= end:
+                return False
+            self.pause(PAUSE)
+        return True

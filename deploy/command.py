@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 REPORTS = Path("bench")
 """Folder of what is told about a deployment, which git ignores."""
@@ -32,6 +34,12 @@ def output_of(command: Sequence[str], *, given: str | None = None) -> str:
     if done.returncode:
         raise DeployError(f"{' '.join(command[:3])} failed: {done.stderr.strip()[-2000:]}")
     return done.stdout
+
+
+def aws(service: str, *arguments: str) -> Any:
+    """What AWS's command line answers for a service, as JSON reads it; None for nothing. Raises DeployError."""
+    told = output_of(["aws", service, *arguments, "--output", "json"])
+    return json.loads(told) if told.strip() else None
 
 
 def run(command: Sequence[str]) -> None:

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deploy.api_release import ApiRelease, released
-from deploy.command import REPORTS, DeployError, output_of, required, run, summarise
+from deploy.api_release import ApiRelease, CodeDeploy
+from deploy.command import REPORTS, DeployError, aws, output_of, required, run, summarise
 from deploy.image import checked_digest
 from deploy.plan_table import refused, table
 
@@ -91,7 +91,7 @@ class Target:
     def running_digest(self) -> str:
         """Digest of the image that runs, as ECS tells; empty where nothing does. Raises DeployError."""
         try:
-            told = _ecs("describe-services", "--cluster", self.name, "--services", f"{self.name}-{SERVICE}")
+            told = aws("ecs", "describe-services", "--cluster", self.name, "--services", f"{self.name}-{SERVICE}")
         except DeployError as error:
             if "ClusterNotFoundException" in str(error):
                 return ""
@@ -102,13 +102,9 @@ class Target:
 
 def digest_of(task_definition: str) -> str:
     """Digest of the image in a version of a task definition. Raises DeployError where it has a tag instead."""
-    told = _ecs("describe-task-definition", "--task-definition", task_definition)
+    told = aws("ecs", "describe-task-definition", "--task-definition", task_definition)
     (container,) = told["taskDefinition"]["containerDefinitions"]
     return checked_digest(str(container["image"]).partition("@")[2])
-
-
-def _ecs(*arguments: str) -> Any:
-    return json.loads(output_of(["aws", "ecs", *arguments, "--output", "json"]))
 
 
 def plan(target: Target, variables: Mapping[str, str]) -> None:
@@ -140,33 +136,56 @@ def apply(target: Target, variables: Mapping[str, str]) -> None:
     if not (target.folder / PLAN).exists():
         raise DeployError("there is no plan: make deploy-plan first")
     REPORTS.mkdir(exist_ok=True)
-    target.note.write_text(json.dumps({"digest": target.running_digest()}))
+    before = {"digest": target.running_digest()}
+    note(target, before)
     run(target.terraform("apply", "-input=false", "-lock-timeout=10m", PLAN))
-    _release_api(target)
+    release = _api_release(target)
+    if release and not _takes_requests(target, lambda version: version == release.task_definition):
+        # Noted at once: a job may be cut off while requests move.
+        number = CodeDeploy().release(release, lambda started: note(target, {**before, "release": started}))
+        summarise(f"CodeDeploy has moved the API's requests: {number}")
     summarise(f"{target.environment} has {variables.get('DIGEST', '')}")
 
 
 def rollback(target: Target, variables: Mapping[str, str]) -> None:
-    """Apply the image that ran before. Raises DeployError where none did, or that fails as well."""
+    """Apply the image that ran before, and nothing else of what was: the files are those of the checkout.
+
+    The API's requests go back first, to tasks that still stand. Raises DeployError where nothing ran before, or that
+    fails as well.
+    """
     if not target.note.exists():
         raise DeployError("nothing is noted of what ran before: deploy an earlier image by hand (docs/release.md)")
-    digest = json.loads(target.note.read_text())["digest"]
+    before = json.loads(target.note.read_text())
+    digest = before["digest"]
     if not digest:
         raise DeployError("nothing ran before: there is nothing to go back to")
+    if (number := before.get("release")) and CodeDeploy().take_back(number):
+        summarise(f"CodeDeploy has taken the API's requests back from {number}")
     arguments = ["-input=false", "-auto-approve", "-lock-timeout=10m", *_image(checked_digest(digest))]
     run(target.terraform("apply", *arguments))
-    _release_api(target)
+    release = _api_release(target)
+    # Terraform has made a version of its own for the old image: it is the image that counts.
+    if release and not _takes_requests(target, lambda version: digest_of(version) == digest):
+        again = CodeDeploy().release(release, lambda started: note(target, {**before, "release": started}))
+        summarise(f"CodeDeploy has moved the API's requests: {again}")
     summarise(f"{target.environment} is back at {digest}")
 
 
-def _release_api(target: Target) -> None:
-    if told := target.outputs().get("api_release"):
-        release = ApiRelease.of_output(told)
-        answered = _ecs("describe-services", "--cluster", target.name, "--services", f"{target.name}-api")
-        versions = [version for service in answered["services"] for version in primary_versions(service)]
-        # Without a service nothing runs yet, and one that Terraform has just made has its version already.
-        if versions and release.task_definition not in versions:
-            summarise(f"CodeDeploy has moved the API's requests: {released(release)}")
+def note(target: Target, before: Mapping[str, str]) -> None:
+    """Note what ran before, and by which number CodeDeploy replaces it."""
+    target.note.write_text(json.dumps(before))
+
+
+def _api_release(target: Target) -> ApiRelease | None:
+    told = target.outputs().get("api_release")
+    return ApiRelease.of_output(told, f"{target.name}:{target.name}-api") if told else None
+
+
+def _takes_requests(target: Target, wanted: Callable[[str], bool]) -> bool:
+    answered = aws("ecs", "describe-services", "--cluster", target.name, "--services", f"{target.name}-api")
+    versions = [version for service in answered["services"] for version in primary_versions(service)]
+    # Without a service nothing runs yet, and one that Terraform has just made has its version already.
+    return not versions or any(wanted(version) for version in versions)
 
 
 def primary_versions(service: Mapping[str, Any]) -> list[str]:

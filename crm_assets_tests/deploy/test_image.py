@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -129,3 +130,10 @@ def test_the_image_for_fargate_declares_what_is_written_to() -> None:
     assert json.loads(stage.split("VOLUME ")[1].splitlines()[0]) == [
         "/tmp", "/var/lib/crm/dagster", "/var/lib/crm/api"
     ]  # fmt: skip
+
+
+def test_the_first_image_is_built_by_hand_as_the_others_are() -> None:
+    builds = re.findall(r"docker build (.+)", (DOCKER.parent / "terraform" / "README.md").read_text())
+    assert builds
+    for line in builds:
+        assert {f"--target {STAGE}", "--platform linux/amd64"} <= set(re.findall(r"--\w+ \S+", line))

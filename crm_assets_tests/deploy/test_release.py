@@ -85,7 +85,9 @@ def test_a_new_version_of_the_api_is_released_by_codedeploy(
     programs.answer("describe-services", "crm-assets-staging-api", out=json.dumps(told))
     programs.answer("output", out=outputs(api_release=API))
     programs.answer("create-deployment", out='{"deploymentId": "d-1"}')
-    programs.answer("get-deployment", out='{"deploymentInfo": {"status": "Succeeded"}}')
+    programs.answer("get-deployment", out='{"deploymentInfo": {"status": "InProgress"}}')
+    moved = {"deploymentTarget": {"ecsTarget": {"status": "Succeeded"}}}
+    programs.answer("get-deployment-target", "crm-assets-staging:crm-assets-staging-api", out=json.dumps(moved))
     (Path("terraform/environments/staging") / PLAN).write_text("the plan")
     assert main(["apply"], {**GIVEN, "DIGEST": NEW}) == 0
     created = [call for call in programs.calls if "create-deployment" in call]
@@ -94,6 +96,30 @@ def test_a_new_version_of_the_api_is_released_by_codedeploy(
         content = json.loads(json.loads(call[call.index("--revision") + 1])["appSpecContent"]["content"])
         (resource,) = content["Resources"]
         assert resource["TargetService"]["Properties"]["TaskDefinition"] == API["task_definition"]
+    noted = json.loads(Path("bench/before-staging.json").read_text())
+    assert noted == {"digest": OLD, **({"release": "d-1"} if released else {})}
+
+
+@pytest.mark.parametrize(("runs", "released"), [(OLD, False), (NEW, True)])
+def test_going_back_sends_requests_back_and_releases_nothing_that_takes_them_already(
+    runs: str, released: bool, programs: Programs
+) -> None:
+    """The version that Terraform makes for the old image is a new one, and not the one that takes requests again."""
+    primary = {"status": "PRIMARY", "taskDefinition": f"{FAMILY}:6"}
+    told = {"services": [{"status": "ACTIVE", "taskDefinition": f"{FAMILY}:1", "taskSets": [primary]}]}
+    programs.answer("describe-services", "crm-assets-staging-api", out=json.dumps(told))
+    image = {"taskDefinition": {"containerDefinitions": [{"image": f"registry.example/crm-assets@{runs}"}]}}
+    programs.answer("describe-task-definition", f"{FAMILY}:6", out=json.dumps(image))
+    programs.answer("output", out=outputs(api_release=API))
+    programs.answer("create-deployment", out='{"deploymentId": "d-2"}')
+    programs.answer("get-deployment", "d-2", out='{"deploymentInfo": {"status": "Succeeded"}}')
+    programs.answer("get-deployment", "d-1", out='{"deploymentInfo": {"status": "Succeeded"}}')
+    Path("bench").mkdir()
+    Path("bench/before-staging.json").write_text(json.dumps({"digest": OLD, "release": "d-1"}))
+    assert main(["rollback"], GIVEN) == 0
+    assert len([call for call in programs.calls if "create-deployment" in call]) == released
+    (looked, *_) = [call for call in programs.calls if "get-deployment" in call]
+    assert "d-1" in looked
 
 
 @pytest.mark.parametrize(

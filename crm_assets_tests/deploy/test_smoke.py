@@ -119,6 +119,18 @@ def test_a_service_that_does_not_is_told(found: dict[str, Any], told: str) -> No
     assert told in fault
 
 
+def test_tasks_from_before_that_codedeploy_keeps_are_not_counted() -> None:
+    sets = [
+        {"status": "PRIMARY", "runningCount": 2, "computedDesiredCount": 2},
+        {"status": "ACTIVE", "runningCount": 2, "computedDesiredCount": 2},
+    ]
+    assert faults_of_services([service(runningCount=4, desiredCount=2, taskSets=sets)]) == []
+    sets[0]["runningCount"] = 1
+    assert faults_of_services([service(runningCount=3, desiredCount=2, taskSets=sets)]) == [
+        "crm-assets-prod-code runs 1 of 2 tasks"
+    ]
+
+
 def test_a_service_that_is_missing_is_told() -> None:
     assert faults_of_services([], [{"arn": "crm-assets-prod-api", "reason": "MISSING"}]) == [
         "crm-assets-prod-api: MISSING"
@@ -201,6 +213,17 @@ def test_the_whole_fails_on_an_old_image(programs: Programs, capsys: pytest.Capt
     programs.answer("describe-task-definition", "code:7", out=shown(OLD))
     assert smoke.main() == 1
     assert f"crm-assets-prod-code runs {OLD}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("closed", "code"), [("closed", 0), ("", 1), ("close", 1)])
+def test_where_the_addresses_are_closed_ecs_alone_is_asked(
+    closed: str, code: int, programs: Programs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    programs.answer("describe-task-definition", "code:7", out=shown(NEW))
+    monkeypatch.setattr(smoke, "faults_of_answers", lambda urls: ["timed out"])
+    monkeypatch.setenv("SMOKE_ADDRESSES", closed)
+    assert smoke.main() == code
+    assert ("its addresses were not asked" in capsys.readouterr().out) == (code == 0)
 
 
 def test_every_service_of_the_stack_is_asked_for() -> None:
