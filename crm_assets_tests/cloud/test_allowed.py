@@ -27,7 +27,7 @@ from crm_assets_tests.cloud.calls import (
 )
 from crm_assets_tests.cloud.emulated_aws import cloud_tool
 from crm_assets_tests.cloud.made import Made
-from crm_assets_tests.cloud.roles import Grant, Role, roles, too_broad
+from crm_assets_tests.cloud.roles import Grant, Role, of_no_use, roles, too_broad
 
 pytestmark = pytest.mark.cloud
 
@@ -150,6 +150,14 @@ def test_no_role_is_broader_than_what_it_names(made: Made) -> None:
         for name, role in found.items()
         if (broad := too_broad(role, without, _of_a_workflow if "-github-" in name else lambda grant: False))
     } == {}
+
+
+def test_an_action_without_resources_stands_on_everything(made: Made) -> None:
+    found = roles(made.state)
+    known = reference({action for role in found.values() for action in role.actions if "*" not in action})
+    without = {action for action, kinds in known.items() if not kinds}
+    assert {"ecr:GetAuthorizationToken", "sns:Unsubscribe"} <= without
+    assert {name: useless for name, role in found.items() if (useless := of_no_use(role, without))} == {}
 
 
 def test_a_role_is_handed_on_to_one_service_alone(made: Made) -> None:

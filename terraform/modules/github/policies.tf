@@ -32,7 +32,7 @@ locals {
             "route53:ListTagsForResource",
             "servicediscovery:GetNamespace", "servicediscovery:GetOperation", "servicediscovery:GetService",
             "servicediscovery:ListTagsForResource",
-            "sts:GetCallerIdentity",
+            "sns:GetSubscriptionAttributes", "sts:GetCallerIdentity",
             "wafv2:GetLoggingConfiguration", "wafv2:GetWebACL", "wafv2:GetWebACLForResource", "wafv2:ListTagsForResource",
           ]
           Resource = ["*"]
@@ -92,7 +92,7 @@ locals {
             "rds:DescribeDBInstances", "rds:DescribeDBParameterGroups", "rds:DescribeDBParameters",
             "rds:DescribeDBSubnetGroups", "rds:ListTagsForResource",
             "secretsmanager:DescribeSecret", "secretsmanager:GetResourcePolicy", "secretsmanager:ListSecretVersionIds",
-            "sns:GetSubscriptionAttributes", "sns:GetTopicAttributes", "sns:ListTagsForResource",
+            "sns:GetTopicAttributes", "sns:ListTagsForResource",
           ]
           Resource = local.own
         },
@@ -144,7 +144,7 @@ locals {
             "elasticloadbalancing:ModifyListener", "elasticloadbalancing:ModifyLoadBalancerAttributes",
             "elasticloadbalancing:ModifyRule", "elasticloadbalancing:ModifyTargetGroup",
             "elasticloadbalancing:ModifyTargetGroupAttributes", "elasticloadbalancing:RemoveTags",
-            "elasticloadbalancing:SetSecurityGroups", "elasticloadbalancing:SetSubnets", "elasticloadbalancing:SetWebACL",
+            "elasticloadbalancing:SetSecurityGroups", "elasticloadbalancing:SetSubnets",
             "wafv2:AssociateWebACL", "wafv2:CreateWebACL", "wafv2:DeleteLoggingConfiguration", "wafv2:DeleteWebACL",
             "wafv2:DisassociateWebACL", "wafv2:PutLoggingConfiguration", "wafv2:TagResource", "wafv2:UntagResource",
             "wafv2:UpdateWebACL",
@@ -189,7 +189,7 @@ locals {
             "codedeploy:CreateApplication", "codedeploy:CreateDeployment", "codedeploy:CreateDeploymentGroup",
             "codedeploy:DeleteApplication", "codedeploy:DeleteDeploymentGroup", "codedeploy:GetApplicationRevision",
             "codedeploy:GetDeployment", "codedeploy:GetDeploymentConfig", "codedeploy:RegisterApplicationRevision",
-            "codedeploy:StopDeployment", "codedeploy:TagResource", "codedeploy:UpdateDeploymentGroup",
+            "codedeploy:TagResource", "codedeploy:UpdateDeploymentGroup",
             "ecs:CreateCluster", "ecs:CreateService", "ecs:DeleteCluster", "ecs:DeleteService", "ecs:DescribeTasks",
             "ecs:PutClusterCapacityProviders", "ecs:RunTask", "ecs:TagResource", "ecs:UntagResource", "ecs:UpdateCluster",
             "ecs:UpdateService",
@@ -202,7 +202,6 @@ locals {
             "secretsmanager:CreateSecret", "secretsmanager:DeleteSecret",
             "secretsmanager:TagResource", "secretsmanager:UpdateSecret",
             "sns:CreateTopic", "sns:DeleteTopic", "sns:SetTopicAttributes", "sns:Subscribe", "sns:TagResource",
-            "sns:Unsubscribe",
           ]
           Resource = local.own
         },
@@ -213,9 +212,9 @@ locals {
           Action = [
             "application-autoscaling:DeleteScalingPolicy", "application-autoscaling:DeregisterScalableTarget",
             "application-autoscaling:PutScalingPolicy", "application-autoscaling:RegisterScalableTarget",
-            "application-autoscaling:TagResource",
-            "ecr:GetAuthorizationToken", "ecs:DeregisterTaskDefinition", "ecs:RegisterTaskDefinition",
-            "kms:CreateKey", "logs:CreateLogDelivery", "logs:DeleteLogDelivery",
+            "application-autoscaling:TagResource", "codedeploy:GetDeploymentTarget",
+            "codedeploy:StopDeployment", "ecr:GetAuthorizationToken", "ecs:DeregisterTaskDefinition", "ecs:RegisterTaskDefinition",
+            "elasticloadbalancing:SetWebACL", "kms:CreateKey", "logs:CreateLogDelivery", "logs:DeleteLogDelivery", "sns:Unsubscribe",
           ]
           Resource = ["*"]
           # As above: nothing of another region.
