@@ -81,8 +81,8 @@ def _of(model: BaseModel, name: str) -> Any:
 class Answers:
     """Lets requests to moto in one at a time, and answers one that is sent again as it was answered before.
 
-    A client whose connection broke on a busy machine sends its request again, under the same number. AWS tells that most
-    calls were made already; moto would make most things twice.
+    A client whose connection broke on a busy machine sends its request again, under the same number. AWS tells that
+    most calls were made already; moto would make most things twice.
     """
 
     def __init__(self) -> None:

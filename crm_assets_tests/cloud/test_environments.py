@@ -16,7 +16,9 @@ pytestmark = pytest.mark.cloud
 
 KEPT = re.compile(
     # AWS keeps these for a while, so that names and what was locked with a key are not lost.
-    r"ecs\.(TaskDefinition|Cluster|Service) .* INACTIVE"
+    r"ecs\.(Cluster|Service) .* INACTIVE"
+    # Versions of what runs are kept on purpose, to be started by what has not heard of a newer one. They cost nothing.
+    r"|ecs\.TaskDefinition .*"
     r"|ec2\.(NatGateway|VPCEndPoint) .* deleted"
     # What was done to a name, and the servers that a zone was answered by.
     r"|servicediscovery\.Operation .* SUCCESS"
@@ -38,6 +40,7 @@ def test_it_is_made_and_a_second_plan_changes_nothing(made: Made) -> None:
 
 
 def test_nothing_is_left_when_it_is_removed(made: Made) -> None:
-    assert (made.after, made.left) == ([], [])
-    left = [one for one in made.held[1] if not KEPT.fullmatch(one)]
-    assert not left, "\n".join(left)
+    left = [one for one in made.left if not one.endswith("aws_ecs_task_definition.this")]
+    assert (made.after, left) == ([], [])
+    held = [one for one in made.held[1] if not KEPT.fullmatch(one)]
+    assert not held, "\n".join(held)
