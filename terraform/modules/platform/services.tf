@@ -64,6 +64,7 @@ module "watching" {
 
   name                = local.name
   account_id          = local.account_id
+  region              = local.region
   kms_key_arn         = module.encryption.key_arn
   mail_addresses      = var.mail_addresses
   cluster_name        = module.cluster.name
