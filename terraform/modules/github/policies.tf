@@ -52,15 +52,9 @@ locals {
           ]
         },
         {
-          Sid      = "LockOfState"
-          Effect   = "Allow"
-          Action   = ["s3:DeleteObject", "s3:PutObject"]
-          Resource = ["arn:aws:s3:::${var.state_bucket}/${var.environment}/terraform.tfstate.tflock"]
-        },
-        {
           Sid      = "KeyOfState"
           Effect   = "Allow"
-          Action   = ["kms:Decrypt", "kms:GenerateDataKey"]
+          Action   = ["kms:Decrypt"]
           Resource = [var.state_key_arn]
         },
         {
@@ -169,6 +163,18 @@ locals {
           Effect   = "Allow"
           Action   = ["s3:PutObject"]
           Resource = ["arn:aws:s3:::${var.state_bucket}/${var.environment}/terraform.tfstate"]
+        },
+        {
+          Sid      = "LockOfState"
+          Effect   = "Allow"
+          Action   = ["s3:DeleteObject", "s3:PutObject"]
+          Resource = ["arn:aws:s3:::${var.state_bucket}/${var.environment}/terraform.tfstate.tflock"]
+        },
+        {
+          Sid      = "KeyOfState"
+          Effect   = "Allow"
+          Action   = ["kms:GenerateDataKey"]
+          Resource = [var.state_key_arn]
         },
         {
           Sid    = "BucketsButNoObjects"

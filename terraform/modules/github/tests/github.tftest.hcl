@@ -51,6 +51,11 @@ run "only_jobs_of_the_environment_come_in" {
     condition     = sort(keys(aws_iam_role_policy_attachment.plan)) == tolist(["look", "read"])
     error_message = "Who plans may change something."
   }
+
+  assert {
+    condition     = alltrue(flatten([for name in ["look", "read"] : [for statement in jsondecode(aws_iam_policy.this[name].policy).Statement : [for action in statement.Action : can(regex(":(Describe|Get|List|View|Decrypt$)", action))]]]))
+    error_message = "What who plans has does more than read."
+  }
 }
 
 run "a_repository_has_an_owner" {
