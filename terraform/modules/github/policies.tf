@@ -1,6 +1,6 @@
 # What Terraform asks to read these resources, and to change them, written out: nothing that AWS adds comes with it unseen.
 # "*" stands where a resource has no name that is known beforehand, as ids of a network, or where the action knows none; all
-# of these are of one account, which is to hold one environment.
+# of these are of one account, which is to hold one environment. What is changed or removed is told by its tag.
 
 locals {
   policies = {
@@ -104,28 +104,59 @@ locals {
       plan  = false
       statements = [
         {
+          # What is made has no name and no tag before it is there.
           Sid    = "NamesNotKnownBeforehand"
           Effect = "Allow"
           Action = [
-            "acm:AddTagsToCertificate", "acm:DeleteCertificate", "acm:RequestCertificate",
-            "ec2:AllocateAddress", "ec2:AssociateRouteTable", "ec2:AttachInternetGateway",
-            "ec2:AuthorizeSecurityGroupEgress", "ec2:AuthorizeSecurityGroupIngress", "ec2:CreateFlowLogs",
-            "ec2:CreateInternetGateway", "ec2:CreateNatGateway", "ec2:CreateRoute", "ec2:CreateRouteTable",
-            "ec2:CreateSecurityGroup", "ec2:CreateSubnet", "ec2:CreateTags", "ec2:CreateVpc", "ec2:CreateVpcEndpoint",
-            "ec2:DeleteFlowLogs", "ec2:DeleteInternetGateway", "ec2:DeleteNatGateway", "ec2:DeleteRoute",
-            "ec2:DeleteRouteTable", "ec2:DeleteSecurityGroup", "ec2:DeleteSubnet", "ec2:DeleteTags", "ec2:DeleteVpc",
-            "ec2:DeleteVpcEndpoints", "ec2:DetachInternetGateway", "ec2:DisassociateRouteTable", "ec2:ModifySubnetAttribute",
-            "ec2:ModifyVpcAttribute", "ec2:ModifyVpcEndpoint", "ec2:ReleaseAddress", "ec2:ReplaceRoute",
-            "ec2:RevokeSecurityGroupEgress", "ec2:RevokeSecurityGroupIngress",
-            "route53:ChangeResourceRecordSets", "route53:ChangeTagsForResource", "route53:CreateHostedZone",
-            "route53:DeleteHostedZone",
-            "servicediscovery:CreatePrivateDnsNamespace", "servicediscovery:CreateService",
-            "servicediscovery:DeleteNamespace", "servicediscovery:DeleteService", "servicediscovery:TagResource",
-            "servicediscovery:UntagResource", "servicediscovery:UpdateService",
+            "acm:AddTagsToCertificate", "acm:RequestCertificate",
+            "ec2:AllocateAddress", "ec2:CreateFlowLogs", "ec2:CreateInternetGateway", "ec2:CreateNatGateway",
+            "ec2:CreateRouteTable", "ec2:CreateSecurityGroup", "ec2:CreateSubnet", "ec2:CreateVpc", "ec2:CreateVpcEndpoint",
+            "route53:ChangeTagsForResource", "route53:CreateHostedZone",
+            "servicediscovery:CreatePrivateDnsNamespace", "servicediscovery:CreateService", "servicediscovery:TagResource",
+            "servicediscovery:UntagResource",
           ]
           Resource = ["*"]
-          # The key to it is the region: nothing of another one is made or removed.
+          # The key to it is the region: nothing of another one is made.
           Condition = { StringEquals = { "aws:RequestedRegion" = [var.region, "us-east-1"] } }
+        },
+        {
+          # What is made may be tagged as it is made, or whatever has another environment's tag could be given this one's.
+          Sid       = "TagWhatIsMade"
+          Effect    = "Allow"
+          Action    = ["ec2:CreateTags"]
+          Resource  = ["arn:aws:ec2:${local.place}:*/*"]
+          Condition = { Null = { "ec2:CreateAction" = "false" } }
+        },
+        {
+          # A rule has no tag before it is there; its group has, which the next statement looks at.
+          Sid      = "RulesOfGroups"
+          Effect   = "Allow"
+          Action   = ["ec2:AuthorizeSecurityGroupEgress", "ec2:AuthorizeSecurityGroupIngress"]
+          Resource = ["arn:aws:ec2:${local.place}:security-group-rule/*"]
+        },
+        {
+          # All that is changed or removed has the tag of this environment, which the provider gives it as it makes it.
+          Sid    = "OfThisEnvironmentByItsTag"
+          Effect = "Allow"
+          Action = [
+            "acm:DeleteCertificate",
+            "ec2:AssociateRouteTable", "ec2:AttachInternetGateway", "ec2:AuthorizeSecurityGroupEgress",
+            "ec2:AuthorizeSecurityGroupIngress", "ec2:CreateRoute", "ec2:CreateTags", "ec2:DeleteFlowLogs",
+            "ec2:DeleteInternetGateway", "ec2:DeleteNatGateway", "ec2:DeleteRoute", "ec2:DeleteRouteTable",
+            "ec2:DeleteSecurityGroup", "ec2:DeleteSubnet", "ec2:DeleteTags", "ec2:DeleteVpc", "ec2:DeleteVpcEndpoints",
+            "ec2:DetachInternetGateway", "ec2:DisassociateRouteTable", "ec2:ModifySubnetAttribute",
+            "ec2:ModifyVpcAttribute", "ec2:ModifyVpcEndpoint", "ec2:ReleaseAddress", "ec2:ReplaceRoute",
+            "ec2:RevokeSecurityGroupEgress", "ec2:RevokeSecurityGroupIngress",
+            "servicediscovery:DeleteNamespace", "servicediscovery:DeleteService", "servicediscovery:UpdateService",
+          ]
+          Resource  = ["*"]
+          Condition = { StringEquals = { "aws:ResourceTag/environment" = var.environment } }
+        },
+        {
+          Sid      = "Zones"
+          Effect   = "Allow"
+          Action   = ["route53:ChangeResourceRecordSets", "route53:DeleteHostedZone"]
+          Resource = [for zone in var.zone_ids : "arn:aws:route53:::hostedzone/${zone}"]
         },
         {
           Sid    = "Balancer"
@@ -247,20 +278,18 @@ locals {
           Sid    = "Roles"
           Effect = "Allow"
           Action = [
-            "iam:AttachRolePolicy", "iam:CreatePolicy", "iam:CreatePolicyVersion", "iam:CreateRole", "iam:DeletePolicy",
-            "iam:DeletePolicyVersion", "iam:DeleteRole", "iam:DeleteRolePolicy", "iam:DetachRolePolicy", "iam:PutRolePolicy",
-            "iam:TagPolicy", "iam:TagRole", "iam:UntagRole", "iam:UpdateAssumeRolePolicy", "iam:UpdateRole",
-            "iam:UpdateRoleDescription",
+            "iam:CreateRole", "iam:DeleteRole", "iam:DeleteRolePolicy", "iam:PutRolePolicy", "iam:TagRole", "iam:UntagRole",
+            "iam:UpdateAssumeRolePolicy", "iam:UpdateRole", "iam:UpdateRoleDescription",
           ]
-          Resource = ["arn:aws:iam::${var.account_id}:role/${var.name}-*", "arn:aws:iam::${var.account_id}:policy/${var.name}-*"]
+          Resource = ["arn:aws:iam::${var.account_id}:role/${var.name}-*"]
         },
         {
-          # What is a way to more rights than these: only people change who may come in from GitHub, and what for.
+          # Only people change who may come in from GitHub, and what for. All policies that are attached to a role are these.
           Sid    = "NotItsOwn"
           Effect = "Deny"
           Action = [
-            "iam:AttachRolePolicy", "iam:CreatePolicyVersion", "iam:DeleteRolePolicy", "iam:DetachRolePolicy",
-            "iam:PutRolePolicy", "iam:UpdateAssumeRolePolicy",
+            "iam:AttachRolePolicy", "iam:CreatePolicyVersion", "iam:DeleteRole", "iam:DeleteRolePolicy",
+            "iam:DetachRolePolicy", "iam:PutRolePolicy", "iam:UpdateAssumeRolePolicy",
           ]
           Resource = ["arn:aws:iam::${var.account_id}:role/${var.name}-github-*", "arn:aws:iam::${var.account_id}:policy/${var.name}-github-*"]
         },

@@ -95,5 +95,6 @@ module "github" {
   state_bucket   = var.github.state_bucket
   state_key_arn  = var.github.state_key_arn
   repository_arn = local.repository_arn
+  zone_ids       = [module.domain.zone_id, module.cluster.zone_id]
   make_provider  = var.first_in_account
 }
