@@ -115,6 +115,21 @@ def too_broad(
     return found
 
 
+def of_no_use(role: Role, without_resources: Iterable[str]) -> list[str]:
+    """What of a role's policies allows nothing, in words: an action that knows no resources, on one of them.
+
+    Args:
+        role: that is looked at.
+        without_resources: actions that AWS allows on everything or not at all.
+    """
+    unlimited = set(without_resources)
+    return sorted(
+        f"{grant.action} on {grant.resource}"
+        for grant in role.grants
+        if grant.action in unlimited and grant.resource != "*"
+    )
+
+
 def _is_named(resource: str) -> bool:
     """Whether an ARN says, at least by its beginning, which one is meant; `arn:aws:s3:::*` does not."""
     if resource.count(":") < 5:

@@ -27,7 +27,7 @@ from crm_assets_tests.cloud.calls import (
 )
 from crm_assets_tests.cloud.emulated_aws import cloud_tool
 from crm_assets_tests.cloud.made import Made
-from crm_assets_tests.cloud.roles import Grant, Role, roles, too_broad
+from crm_assets_tests.cloud.roles import Grant, Role, of_no_use, roles, too_broad
 
 pytestmark = pytest.mark.cloud
 
@@ -152,6 +152,14 @@ def test_no_role_is_broader_than_what_it_names(made: Made) -> None:
     } == {}
 
 
+def test_an_action_without_resources_stands_on_everything(made: Made) -> None:
+    found = roles(made.state)
+    known = reference({action for role in found.values() for action in role.actions if "*" not in action})
+    without = {action for action, kinds in known.items() if not kinds}
+    assert {"ecr:GetAuthorizationToken", "sns:Unsubscribe"} <= without
+    assert {name: useless for name, role in found.items() if (useless := of_no_use(role, without))} == {}
+
+
 def test_a_role_is_handed_on_to_one_service_alone(made: Made) -> None:
     handed = [grant for role in roles(made.state).values() for grant in role.grants if grant.action == "iam:PassRole"]
     assert [one for one in handed if "iam:PassedToService" not in one.condition] == []
@@ -191,10 +199,24 @@ def test_policies_have_the_size_that_aws_takes(made: Made) -> None:
     assert {name: number for name, number in attached.items() if number > 10} == {}
 
 
+MADE = re.compile(r"Add|Allocate|ChangeTags|Create|Put|Register|Request|Tag|Untag")
+SCALING = "application-autoscaling:"
+"""A target's ARN has an id that AWS thinks of, and no policy can name its tag."""
+
+
 def _of_a_workflow(grant: Grant) -> bool:
-    """Terraform reads everything it manages, and makes what has no name before it is there: in one region alone."""
+    """Terraform reads everything it manages, and makes, in one region, what has no name before it is there.
+
+    What it changes or removes has the environment's tag. A rule of a security group is made in a group that has it, and
+    what is made is tagged as it is made.
+    """
     verb = grant.action.split(":")[1]
-    return bool(re.match(r"Describe|Get|List|View", verb)) or "aws:RequestedRegion" in grant.condition
+    if re.match(r"Describe|Get|List|View", verb) or "aws:ResourceTag/environment" in grant.condition:
+        return True
+    if "aws:RequestedRegion" in grant.condition:
+        return bool(MADE.match(verb)) or grant.action.startswith(SCALING)
+    on_a_rule = verb.startswith("AuthorizeSecurityGroup") and grant.resource.endswith(":security-group-rule/*")
+    return on_a_rule or (verb == "CreateTags" and "ec2:CreateAction" in grant.condition)
 
 
 def _is_for(use: Use, action: str) -> bool:

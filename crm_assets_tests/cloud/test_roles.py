@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from crm_assets_tests.cloud.roles import Grant, Role, roles, too_broad
+from crm_assets_tests.cloud.roles import Grant, Role, of_no_use, roles, too_broad
 
 TRUST = json.dumps({"Statement": [{"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}}]})
 LAKE = "arn:aws:s3:::crm-assets-dev-lake"
@@ -106,3 +106,10 @@ def test_a_resource_that_is_named_by_its_beginning_will_do(resource: str) -> Non
 def test_an_action_that_knows_no_resources_may_be_on_all() -> None:
     found = role(inline({"Action": "ecr:GetAuthorizationToken", "Resource": "*"}))
     assert too_broad(found, {"ecr:GetAuthorizationToken"}) == []
+
+
+def test_an_action_that_knows_no_resources_allows_nothing_on_one() -> None:
+    found = role(
+        inline({"Action": ["ecs:CreateTaskSet", "ecs:DeleteTaskSet"], "Resource": ["arn:aws:ecs:a:1:b/c", "*"]})
+    )
+    assert of_no_use(found, {"ecs:CreateTaskSet"}) == ["ecs:CreateTaskSet on arn:aws:ecs:a:1:b/c"]

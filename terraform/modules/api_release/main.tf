@@ -41,7 +41,7 @@ resource "aws_iam_role" "this" {
 }
 
 resource "aws_iam_role_policy" "this" {
-  #checkov:skip=CKV_AWS_355:What only looks at balancers and alarms knows no resources; every other statement names its own.
+  #checkov:skip=CKV_AWS_355:What looks at balancers knows no resources, and a version beside another only its service, which a condition names; every other statement names its own.
   name = "release"
   role = aws_iam_role.this.id
 
@@ -51,11 +51,24 @@ resource "aws_iam_role_policy" "this" {
       {
         Sid    = "MoveService"
         Effect = "Allow"
-        Action = ["ecs:CreateTaskSet", "ecs:DeleteTaskSet", "ecs:DescribeServices", "ecs:UpdateServicePrimaryTaskSet"]
+        Action = ["ecs:DeleteTaskSet", "ecs:DescribeServices", "ecs:UpdateServicePrimaryTaskSet"]
         Resource = [
           "arn:aws:ecs:${var.region}:${var.account_id}:service/${var.name}/${local.name}",
           "arn:aws:ecs:${var.region}:${var.account_id}:task-set/${var.name}/${local.name}/*",
         ]
+      },
+      {
+        # This action knows no resources, but which service it is for.
+        Sid      = "PutVersionBeside"
+        Effect   = "Allow"
+        Action   = ["ecs:CreateTaskSet"]
+        Resource = ["*"]
+        Condition = {
+          ArnEquals = {
+            "ecs:cluster" = "arn:aws:ecs:${var.region}:${var.account_id}:cluster/${var.name}"
+            "ecs:service" = "arn:aws:ecs:${var.region}:${var.account_id}:service/${var.name}/${local.name}"
+          }
+        }
       },
       {
         Sid      = "LookAtAlarms"

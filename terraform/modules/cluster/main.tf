@@ -48,4 +48,9 @@ resource "aws_service_discovery_service" "this" {
       ttl  = 10
     }
   }
+
+  # ECS tells whether a task is healthy; without this, names lead to one that is not.
+  health_check_custom_config {
+    failure_threshold = 1
+  }
 }

@@ -17,3 +17,8 @@ output "discovery_arns" {
   description = "Service -> its entry in the namespace."
   value       = { for service, entry in aws_service_discovery_service.this : service => entry.arn }
 }
+
+output "zone_id" {
+  description = "Zone of Route 53 that came with the namespace."
+  value       = aws_service_discovery_private_dns_namespace.this.hosted_zone
+}

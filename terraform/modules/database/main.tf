@@ -17,6 +17,11 @@ resource "aws_db_parameter_group" "this" {
   }
 
   parameter {
+    name  = "log_connections"
+    value = "1"
+  }
+
+  parameter {
     name  = "log_statement"
     value = "ddl"
   }

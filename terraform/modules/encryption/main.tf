@@ -51,10 +51,18 @@ resource "aws_kms_key" "this" {
         # Whose alarms and budget go to an encrypted topic.
         Sid       = "Alarms"
         Effect    = "Allow"
-        Principal = { Service = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com", "events.amazonaws.com"] }
+        Principal = { Service = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com"] }
         Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
         Resource  = "*"
         Condition = { StringEquals = { "aws:SourceAccount" = var.account_id } }
+      },
+      {
+        # EventBridge does not tell a key for whom it asks; the topic's policy names the rule that may write to it.
+        Sid       = "Events"
+        Effect    = "Allow"
+        Principal = { Service = "events.amazonaws.com" }
+        Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
+        Resource  = "*"
       },
     ]
   })

@@ -1,6 +1,6 @@
 # What Terraform asks to read these resources, and to change them, written out: nothing that AWS adds comes with it unseen.
 # "*" stands where a resource has no name that is known beforehand, as ids of a network, or where the action knows none; all
-# of these are of one account, which is to hold one environment.
+# of these are of one account, which is to hold one environment. What is changed or removed is told by its tag.
 
 locals {
   policies = {
@@ -32,7 +32,7 @@ locals {
             "route53:ListTagsForResource",
             "servicediscovery:GetNamespace", "servicediscovery:GetOperation", "servicediscovery:GetService",
             "servicediscovery:ListTagsForResource",
-            "sts:GetCallerIdentity",
+            "sns:GetSubscriptionAttributes", "sts:GetCallerIdentity",
             "wafv2:GetLoggingConfiguration", "wafv2:GetWebACL", "wafv2:GetWebACLForResource", "wafv2:ListTagsForResource",
           ]
           Resource = ["*"]
@@ -52,15 +52,9 @@ locals {
           ]
         },
         {
-          Sid      = "LockOfState"
-          Effect   = "Allow"
-          Action   = ["s3:DeleteObject", "s3:PutObject"]
-          Resource = ["arn:aws:s3:::${var.state_bucket}/${var.environment}/terraform.tfstate.tflock"]
-        },
-        {
           Sid      = "KeyOfState"
           Effect   = "Allow"
-          Action   = ["kms:Decrypt", "kms:GenerateDataKey"]
+          Action   = ["kms:Decrypt"]
           Resource = [var.state_key_arn]
         },
         {
@@ -92,7 +86,7 @@ locals {
             "rds:DescribeDBInstances", "rds:DescribeDBParameterGroups", "rds:DescribeDBParameters",
             "rds:DescribeDBSubnetGroups", "rds:ListTagsForResource",
             "secretsmanager:DescribeSecret", "secretsmanager:GetResourcePolicy", "secretsmanager:ListSecretVersionIds",
-            "sns:GetSubscriptionAttributes", "sns:GetTopicAttributes", "sns:ListTagsForResource",
+            "sns:GetTopicAttributes", "sns:ListTagsForResource",
           ]
           Resource = local.own
         },
@@ -110,28 +104,59 @@ locals {
       plan  = false
       statements = [
         {
+          # What is made has no name and no tag before it is there.
           Sid    = "NamesNotKnownBeforehand"
           Effect = "Allow"
           Action = [
-            "acm:AddTagsToCertificate", "acm:DeleteCertificate", "acm:RequestCertificate",
-            "ec2:AllocateAddress", "ec2:AssociateRouteTable", "ec2:AttachInternetGateway",
-            "ec2:AuthorizeSecurityGroupEgress", "ec2:AuthorizeSecurityGroupIngress", "ec2:CreateFlowLogs",
-            "ec2:CreateInternetGateway", "ec2:CreateNatGateway", "ec2:CreateRoute", "ec2:CreateRouteTable",
-            "ec2:CreateSecurityGroup", "ec2:CreateSubnet", "ec2:CreateTags", "ec2:CreateVpc", "ec2:CreateVpcEndpoint",
-            "ec2:DeleteFlowLogs", "ec2:DeleteInternetGateway", "ec2:DeleteNatGateway", "ec2:DeleteRoute",
-            "ec2:DeleteRouteTable", "ec2:DeleteSecurityGroup", "ec2:DeleteSubnet", "ec2:DeleteTags", "ec2:DeleteVpc",
-            "ec2:DeleteVpcEndpoints", "ec2:DetachInternetGateway", "ec2:DisassociateRouteTable", "ec2:ModifySubnetAttribute",
-            "ec2:ModifyVpcAttribute", "ec2:ModifyVpcEndpoint", "ec2:ReleaseAddress", "ec2:ReplaceRoute",
-            "ec2:RevokeSecurityGroupEgress", "ec2:RevokeSecurityGroupIngress",
-            "route53:ChangeResourceRecordSets", "route53:ChangeTagsForResource", "route53:CreateHostedZone",
-            "route53:DeleteHostedZone",
-            "servicediscovery:CreatePrivateDnsNamespace", "servicediscovery:CreateService",
-            "servicediscovery:DeleteNamespace", "servicediscovery:DeleteService", "servicediscovery:TagResource",
-            "servicediscovery:UntagResource", "servicediscovery:UpdateService",
+            "acm:AddTagsToCertificate", "acm:RequestCertificate",
+            "ec2:AllocateAddress", "ec2:CreateFlowLogs", "ec2:CreateInternetGateway", "ec2:CreateNatGateway",
+            "ec2:CreateRouteTable", "ec2:CreateSecurityGroup", "ec2:CreateSubnet", "ec2:CreateVpc", "ec2:CreateVpcEndpoint",
+            "route53:ChangeTagsForResource", "route53:CreateHostedZone",
+            "servicediscovery:CreatePrivateDnsNamespace", "servicediscovery:CreateService", "servicediscovery:TagResource",
+            "servicediscovery:UntagResource",
           ]
           Resource = ["*"]
-          # The key to it is the region: nothing of another one is made or removed.
+          # The key to it is the region: nothing of another one is made.
           Condition = { StringEquals = { "aws:RequestedRegion" = [var.region, "us-east-1"] } }
+        },
+        {
+          # What is made may be tagged as it is made, or whatever has another environment's tag could be given this one's.
+          Sid       = "TagWhatIsMade"
+          Effect    = "Allow"
+          Action    = ["ec2:CreateTags"]
+          Resource  = ["arn:aws:ec2:${local.place}:*/*"]
+          Condition = { Null = { "ec2:CreateAction" = "false" } }
+        },
+        {
+          # A rule has no tag before it is there; its group has, which the next statement looks at.
+          Sid      = "RulesOfGroups"
+          Effect   = "Allow"
+          Action   = ["ec2:AuthorizeSecurityGroupEgress", "ec2:AuthorizeSecurityGroupIngress"]
+          Resource = ["arn:aws:ec2:${local.place}:security-group-rule/*"]
+        },
+        {
+          # All that is changed or removed has the tag of this environment, which the provider gives it as it makes it.
+          Sid    = "OfThisEnvironmentByItsTag"
+          Effect = "Allow"
+          Action = [
+            "acm:DeleteCertificate",
+            "ec2:AssociateRouteTable", "ec2:AttachInternetGateway", "ec2:AuthorizeSecurityGroupEgress",
+            "ec2:AuthorizeSecurityGroupIngress", "ec2:CreateRoute", "ec2:CreateTags", "ec2:DeleteFlowLogs",
+            "ec2:DeleteInternetGateway", "ec2:DeleteNatGateway", "ec2:DeleteRoute", "ec2:DeleteRouteTable",
+            "ec2:DeleteSecurityGroup", "ec2:DeleteSubnet", "ec2:DeleteTags", "ec2:DeleteVpc", "ec2:DeleteVpcEndpoints",
+            "ec2:DetachInternetGateway", "ec2:DisassociateRouteTable", "ec2:ModifySubnetAttribute",
+            "ec2:ModifyVpcAttribute", "ec2:ModifyVpcEndpoint", "ec2:ReleaseAddress", "ec2:ReplaceRoute",
+            "ec2:RevokeSecurityGroupEgress", "ec2:RevokeSecurityGroupIngress",
+            "servicediscovery:DeleteNamespace", "servicediscovery:DeleteService", "servicediscovery:UpdateService",
+          ]
+          Resource  = ["*"]
+          Condition = { StringEquals = { "aws:ResourceTag/environment" = var.environment } }
+        },
+        {
+          Sid      = "Zones"
+          Effect   = "Allow"
+          Action   = ["route53:ChangeResourceRecordSets", "route53:DeleteHostedZone"]
+          Resource = [for zone in var.zone_ids : "arn:aws:route53:::hostedzone/${zone}"]
         },
         {
           Sid    = "Balancer"
@@ -144,7 +169,7 @@ locals {
             "elasticloadbalancing:ModifyListener", "elasticloadbalancing:ModifyLoadBalancerAttributes",
             "elasticloadbalancing:ModifyRule", "elasticloadbalancing:ModifyTargetGroup",
             "elasticloadbalancing:ModifyTargetGroupAttributes", "elasticloadbalancing:RemoveTags",
-            "elasticloadbalancing:SetSecurityGroups", "elasticloadbalancing:SetSubnets", "elasticloadbalancing:SetWebACL",
+            "elasticloadbalancing:SetSecurityGroups", "elasticloadbalancing:SetSubnets",
             "wafv2:AssociateWebACL", "wafv2:CreateWebACL", "wafv2:DeleteLoggingConfiguration", "wafv2:DeleteWebACL",
             "wafv2:DisassociateWebACL", "wafv2:PutLoggingConfiguration", "wafv2:TagResource", "wafv2:UntagResource",
             "wafv2:UpdateWebACL",
@@ -171,6 +196,18 @@ locals {
           Resource = ["arn:aws:s3:::${var.state_bucket}/${var.environment}/terraform.tfstate"]
         },
         {
+          Sid      = "LockOfState"
+          Effect   = "Allow"
+          Action   = ["s3:DeleteObject", "s3:PutObject"]
+          Resource = ["arn:aws:s3:::${var.state_bucket}/${var.environment}/terraform.tfstate.tflock"]
+        },
+        {
+          Sid      = "KeyOfState"
+          Effect   = "Allow"
+          Action   = ["kms:GenerateDataKey"]
+          Resource = [var.state_key_arn]
+        },
+        {
           Sid    = "BucketsButNoObjects"
           Effect = "Allow"
           Action = [
@@ -189,7 +226,7 @@ locals {
             "codedeploy:CreateApplication", "codedeploy:CreateDeployment", "codedeploy:CreateDeploymentGroup",
             "codedeploy:DeleteApplication", "codedeploy:DeleteDeploymentGroup", "codedeploy:GetApplicationRevision",
             "codedeploy:GetDeployment", "codedeploy:GetDeploymentConfig", "codedeploy:RegisterApplicationRevision",
-            "codedeploy:StopDeployment", "codedeploy:TagResource", "codedeploy:UpdateDeploymentGroup",
+            "codedeploy:TagResource", "codedeploy:UpdateDeploymentGroup",
             "ecs:CreateCluster", "ecs:CreateService", "ecs:DeleteCluster", "ecs:DeleteService", "ecs:DescribeTasks",
             "ecs:PutClusterCapacityProviders", "ecs:RunTask", "ecs:TagResource", "ecs:UntagResource", "ecs:UpdateCluster",
             "ecs:UpdateService",
@@ -202,7 +239,6 @@ locals {
             "secretsmanager:CreateSecret", "secretsmanager:DeleteSecret",
             "secretsmanager:TagResource", "secretsmanager:UpdateSecret",
             "sns:CreateTopic", "sns:DeleteTopic", "sns:SetTopicAttributes", "sns:Subscribe", "sns:TagResource",
-            "sns:Unsubscribe",
           ]
           Resource = local.own
         },
@@ -213,9 +249,9 @@ locals {
           Action = [
             "application-autoscaling:DeleteScalingPolicy", "application-autoscaling:DeregisterScalableTarget",
             "application-autoscaling:PutScalingPolicy", "application-autoscaling:RegisterScalableTarget",
-            "application-autoscaling:TagResource",
-            "ecr:GetAuthorizationToken", "ecs:DeregisterTaskDefinition", "ecs:RegisterTaskDefinition",
-            "kms:CreateKey", "logs:CreateLogDelivery", "logs:DeleteLogDelivery",
+            "application-autoscaling:TagResource", "codedeploy:GetDeploymentTarget",
+            "codedeploy:StopDeployment", "ecr:GetAuthorizationToken", "ecs:DeregisterTaskDefinition", "ecs:RegisterTaskDefinition",
+            "elasticloadbalancing:SetWebACL", "kms:CreateKey", "logs:CreateLogDelivery", "logs:DeleteLogDelivery", "sns:Unsubscribe",
           ]
           Resource = ["*"]
           # As above: nothing of another region.
@@ -242,20 +278,18 @@ locals {
           Sid    = "Roles"
           Effect = "Allow"
           Action = [
-            "iam:AttachRolePolicy", "iam:CreatePolicy", "iam:CreatePolicyVersion", "iam:CreateRole", "iam:DeletePolicy",
-            "iam:DeletePolicyVersion", "iam:DeleteRole", "iam:DeleteRolePolicy", "iam:DetachRolePolicy", "iam:PutRolePolicy",
-            "iam:TagPolicy", "iam:TagRole", "iam:UntagRole", "iam:UpdateAssumeRolePolicy", "iam:UpdateRole",
-            "iam:UpdateRoleDescription",
+            "iam:CreateRole", "iam:DeleteRole", "iam:DeleteRolePolicy", "iam:PutRolePolicy", "iam:TagRole", "iam:UntagRole",
+            "iam:UpdateAssumeRolePolicy", "iam:UpdateRole", "iam:UpdateRoleDescription",
           ]
-          Resource = ["arn:aws:iam::${var.account_id}:role/${var.name}-*", "arn:aws:iam::${var.account_id}:policy/${var.name}-*"]
+          Resource = ["arn:aws:iam::${var.account_id}:role/${var.name}-*"]
         },
         {
-          # What is a way to more rights than these: only people change who may come in from GitHub, and what for.
+          # Only people change who may come in from GitHub, and what for. All policies that are attached to a role are these.
           Sid    = "NotItsOwn"
           Effect = "Deny"
           Action = [
-            "iam:AttachRolePolicy", "iam:CreatePolicyVersion", "iam:DeleteRolePolicy", "iam:DetachRolePolicy",
-            "iam:PutRolePolicy", "iam:UpdateAssumeRolePolicy",
+            "iam:AttachRolePolicy", "iam:CreatePolicyVersion", "iam:DeleteRole", "iam:DeleteRolePolicy",
+            "iam:DetachRolePolicy", "iam:PutRolePolicy", "iam:UpdateAssumeRolePolicy",
           ]
           Resource = ["arn:aws:iam::${var.account_id}:role/${var.name}-github-*", "arn:aws:iam::${var.account_id}:policy/${var.name}-github-*"]
         },

@@ -67,3 +67,8 @@ variable "repository_arn" {
   description = "Registry that images are pushed to."
   type        = string
 }
+
+variable "zone_ids" {
+  description = "Zones of Route 53 whose records are this environment's."
+  type        = list(string)
+}

@@ -64,6 +64,7 @@ module "watching" {
 
   name                = local.name
   account_id          = local.account_id
+  region              = local.region
   kms_key_arn         = module.encryption.key_arn
   mail_addresses      = var.mail_addresses
   cluster_name        = module.cluster.name
@@ -94,5 +95,6 @@ module "github" {
   state_bucket   = var.github.state_bucket
   state_key_arn  = var.github.state_key_arn
   repository_arn = local.repository_arn
+  zone_ids       = [module.domain.zone_id, module.cluster.zone_id]
   make_provider  = var.first_in_account
 }

@@ -33,7 +33,7 @@ module "run_launcher" {
 
   name         = local.name
   cluster_name = module.cluster.name
-  # By its family, so that the newest is taken: the definition of a run and that of the daemon do not wait for each other.
+  # By its family: Dagster's launcher looks up the newest version of it once, as its process starts (see local.run_version).
   task_definition   = "${local.name}-run"
   subnet_ids        = module.network.task_subnet_ids
   security_group_id = module.network.security_group_ids["run"]
@@ -85,15 +85,20 @@ locals {
 
   dagster_environment = merge(local.data_environment, var.settings)
 
+  # What runs are made from. Whatever holds the launcher has it in its environment, and is replaced when it changes: it would
+  # go on with the version that it found as it started.
+  run_version = sha256(jsonencode([local.image, var.sizes.run, local.dagster_environment, local.secrets.run]))
+  launcher    = merge(module.run_launcher.environment, { RUN_VERSION = local.run_version })
+
   sign_in = local.with_page ? {
     CRM_API_OIDC_ISSUER   = var.sign_in.issuer
     CRM_API_OIDC_AUDIENCE = var.sign_in.audience
   } : {}
 
   environments = {
-    webserver = merge(local.dagster_environment, module.run_launcher.environment)
-    daemon    = merge(local.dagster_environment, module.run_launcher.environment)
-    code      = merge(local.dagster_environment, module.run_launcher.environment)
+    webserver = merge(local.dagster_environment, local.launcher)
+    daemon    = merge(local.dagster_environment, local.launcher)
+    code      = merge(local.dagster_environment, local.launcher)
     # A run starts no other.
     run = local.dagster_environment
     mlflow = merge(local.everywhere, {

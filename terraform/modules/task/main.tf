@@ -18,6 +18,9 @@ resource "aws_ecs_task_definition" "this" {
   task_role_arn            = var.task_role_arn
   execution_role_arn       = var.execution_role_arn
 
+  # The one before stays to be started: a daemon that is not replaced yet starts runs from it, and one goes back to it.
+  skip_destroy = true
+
   ephemeral_storage {
     size_in_gib = var.disk_gb
   }

@@ -12,10 +12,18 @@ resource "aws_sns_topic_policy" "alarms" {
       {
         Sid       = "AlarmsAndBudgetOfThisAccount"
         Effect    = "Allow"
-        Principal = { Service = ["budgets.amazonaws.com", "cloudwatch.amazonaws.com", "events.amazonaws.com"] }
+        Principal = { Service = ["budgets.amazonaws.com", "cloudwatch.amazonaws.com"] }
         Action    = "sns:Publish"
         Resource  = aws_sns_topic.alarms.arn
         Condition = { StringEquals = { "aws:SourceAccount" = var.account_id } }
+      },
+      {
+        Sid       = "RuleOfLostRuns"
+        Effect    = "Allow"
+        Principal = { Service = "events.amazonaws.com" }
+        Action    = "sns:Publish"
+        Resource  = aws_sns_topic.alarms.arn
+        Condition = { ArnEquals = { "aws:SourceArn" = "arn:aws:events:${var.region}:${var.account_id}:rule/${var.name}-run-lost" } }
       },
       {
         Sid       = "OnlyOverTls"

@@ -18,6 +18,11 @@ variable "kms_key_arn" {
   }
 }
 
+variable "region" {
+  description = "Region that it is in."
+  type        = string
+}
+
 variable "account_id" {
   description = "Account that it is in."
   type        = string

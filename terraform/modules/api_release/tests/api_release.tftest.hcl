@@ -32,6 +32,14 @@ run "a_tenth_first_and_back_on_an_alarm" {
     condition     = alltrue(flatten([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : [for action in statement.Action : !strcontains(action, "*")]]))
     error_message = "CodeDeploy may do what is named by a star."
   }
+
+  assert {
+    condition = [
+      for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : [statement.Resource, statement.Condition.ArnEquals["ecs:service"]]
+      if contains(statement.Action, "ecs:CreateTaskSet")
+    ] == [[["*"], "arn:aws:ecs:us-east-1:123456789012:service/crm-assets-prod/crm-assets-prod-api"]]
+    error_message = "CodeDeploy may not put a version beside the old one, which knows no resources, or may do so elsewhere."
+  }
 }
 
 run "it_can_be_left_out" {

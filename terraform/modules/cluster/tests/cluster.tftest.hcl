@@ -18,6 +18,11 @@ run "services_are_found_by_name" {
   }
 
   assert {
+    condition     = alltrue([for service in aws_service_discovery_service.this : length(service.health_check_custom_config) == 1])
+    error_message = "A name leads to a task that is not healthy."
+  }
+
+  assert {
     condition     = one(aws_ecs_cluster.this.setting).value == "enabled" && aws_cloudwatch_log_group.insights[0].kms_key_id == var.kms_key_arn
     error_message = "Tasks are not measured, or plainly."
   }

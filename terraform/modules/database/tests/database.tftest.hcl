@@ -31,6 +31,11 @@ run "encrypted_private_backed_up_and_without_a_password_of_ours" {
   }
 
   assert {
+    condition     = contains([for parameter in aws_db_parameter_group.this.parameter : parameter.value if parameter.name == "log_connections"], "1")
+    error_message = "Nobody sees who connects."
+  }
+
+  assert {
     condition     = aws_db_instance.this.deletion_protection && !aws_db_instance.this.skip_final_snapshot
     error_message = "It may be removed though nobody said so."
   }

@@ -20,8 +20,13 @@ run "a_key_that_rotates_and_allows_no_star" {
   }
 
   assert {
-    condition     = alltrue([for statement in jsondecode(aws_kms_key.this.policy).Statement : can(statement.Condition) if can(statement.Principal.Service)])
+    condition     = alltrue([for statement in jsondecode(aws_kms_key.this.policy).Statement : can(statement.Condition) if can(statement.Principal.Service) && statement.Sid != "Events"])
     error_message = "A service may use the key for another account."
+  }
+
+  assert {
+    condition     = [for statement in jsondecode(aws_kms_key.this.policy).Statement : can(statement.Condition) if flatten([try(statement.Principal.Service, [])]) == ["events.amazonaws.com"]] == [false]
+    error_message = "EventBridge, which tells no account, cannot write to the encrypted topic."
   }
 }
 

@@ -10,6 +10,7 @@ variables {
   make_provider  = true
   state_bucket   = "crm-assets-state-123456789012"
   state_key_arn  = "arn:aws:kms:us-east-1:123456789012:key/0a1b"
+  zone_ids       = ["Z0123456789", "Z9876543210"]
   repository_arn = "arn:aws:ecr:us-east-1:123456789012:repository/crm-assets"
 }
 
@@ -50,6 +51,38 @@ run "only_jobs_of_the_environment_come_in" {
   assert {
     condition     = sort(keys(aws_iam_role_policy_attachment.plan)) == tolist(["look", "read"])
     error_message = "Who plans may change something."
+  }
+
+  assert {
+    condition     = alltrue(flatten([for name in ["look", "read"] : [for statement in jsondecode(aws_iam_policy.this[name].policy).Statement : [for action in statement.Action : can(regex(":(Describe|Get|List|View|Decrypt$)", action))]]]))
+    error_message = "What who plans has does more than read."
+  }
+
+  assert {
+    condition = alltrue(flatten([
+      for policy in aws_iam_policy.this : [
+        for statement in jsondecode(policy.policy).Statement : try(statement.Condition.StringEquals["aws:ResourceTag/environment"] == "staging", false) if length([
+          for action in statement.Action : action if can(regex("^(acm|ec2|servicediscovery):(Delete|Detach|Disassociate|Modify|Release|Replace|Revoke|Update)", action))
+        ]) > 0
+      ]
+    ]))
+    error_message = "Another environment's network can be changed or removed."
+  }
+
+  assert {
+    condition = [
+      for statement in jsondecode(aws_iam_policy.this["network"].policy).Statement : statement.Resource
+      if contains(statement.Action, "route53:ChangeResourceRecordSets")
+    ] == [["arn:aws:route53:::hostedzone/Z0123456789", "arn:aws:route53:::hostedzone/Z9876543210"]]
+    error_message = "Names of others can be changed."
+  }
+
+  assert {
+    condition = length(setintersection(
+      flatten([for statement in jsondecode(aws_iam_policy.this["roles"].policy).Statement : statement.Action if statement.Effect == "Allow"]),
+      ["iam:AttachRolePolicy", "iam:CreatePolicy", "iam:CreatePolicyVersion", "iam:DetachRolePolicy"],
+    )) == 0
+    error_message = "Who deploys may attach a policy that it did not write into the role."
   }
 }
 

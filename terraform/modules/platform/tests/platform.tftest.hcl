@@ -71,6 +71,38 @@ run "every_service_of_compose_but_those_that_aws_has" {
   }
 }
 
+run "what_holds_the_launcher_is_replaced_with_what_runs_are_made_from" {
+  command = plan
+
+  variables {
+    image_digest = "sha256:1111111111111111111111111111111111111111111111111111111111111111"
+  }
+
+  override_module {
+    target  = module.registry
+    outputs = { url = "registry.example.com/crm-assets", arn = "arn:aws:ecr:us-east-1:123456789012:repository/crm-assets" }
+  }
+
+  override_module {
+    target = module.secrets
+    outputs = {
+      arns = { for name in ["dagster-database-url", "mlflow-database-url", "page-cookie", "api-keys", "page-client-secret"] : name => "arn:aws:secretsmanager:us-east-1:123456789012:secret:${name}" }
+    }
+  }
+
+  assert {
+    condition = alltrue([
+      for task in ["webserver", "daemon", "code"] : local.environments[task].RUN_VERSION == sha256(jsonencode([local.image, var.sizes.run, local.dagster_environment, local.secrets.run]))
+    ])
+    error_message = "The launcher goes on with the version of a run that it found as it started."
+  }
+
+  assert {
+    condition     = !contains(keys(local.environments.run), "RUN_VERSION")
+    error_message = "A run's definition waits for itself."
+  }
+}
+
 run "without_an_issuer_there_is_no_page" {
   command = plan
 

@@ -36,6 +36,11 @@ run "no_root_and_nothing_to_write_to_but_its_own_folders" {
     condition     = aws_cloudwatch_log_group.this.kms_key_id == var.kms_key_arn && aws_cloudwatch_log_group.this.retention_in_days == 14
     error_message = "Its log is kept for ever, or plain."
   }
+
+  assert {
+    condition     = aws_ecs_task_definition.this.skip_destroy
+    error_message = "A new version takes away the one that something may still start."
+  }
 }
 
 run "an_image_is_named_by_its_digest" {

@@ -3,6 +3,7 @@ mock_provider "aws" {}
 variables {
   name                = "crm-assets-dev"
   account_id          = "123456789012"
+  region              = "us-east-1"
   kms_key_arn         = "arn:aws:kms:us-east-1:123456789012:key/0a1b"
   mail_addresses      = ["operations@example.com"]
   cluster_name        = "crm-assets-dev"
@@ -33,6 +34,11 @@ run "every_alarm_is_told" {
   assert {
     condition     = aws_sns_topic.alarms.kms_master_key_id == var.kms_key_arn
     error_message = "What is told is plain."
+  }
+
+  assert {
+    condition     = [for statement in jsondecode(aws_sns_topic_policy.alarms.policy).Statement : statement.Condition if try(statement.Principal.Service == "events.amazonaws.com", false)] == [{ ArnEquals = { "aws:SourceArn" = "arn:aws:events:us-east-1:123456789012:rule/crm-assets-dev-run-lost" } }]
+    error_message = "The rule of lost runs may not write to the topic, or another one may."
   }
 
   assert {
