@@ -1,8 +1,8 @@
 """Whether an environment works after a deployment: its services run the image, and answer as they should.
 
 `python -m deploy.smoke` reads where they are from Terraform's outputs, and asks until all is well or SMOKE_SECONDS are
-over: the load balancer and Fargate take their time. Where SMOKE_ADDRESSES is `closed`, ECS alone is asked: a balancer that
-lets few networks in does not answer this one.
+over: the load balancer and Fargate take their time. Where SMOKE_ADDRESSES is `closed`, ECS alone is asked: a balancer
+that lets few networks in does not answer this one.
 """
 
 from __future__ import annotations
