@@ -3,7 +3,7 @@
 `plan` keeps the plan in the environment's folder, `apply` does exactly that plan and notes what ran before, `rollback`
 applies what is noted. ENVIRONMENT and DIGEST say what and where; TERRAFORM_STATE_BUCKET, AWS_REGION and
 TERRAFORM_STATE_KEY where the state is, unless the folder has a backend.hcl; TERRAFORM_VARIABLES is the text of a
-terraform.tfvars, for a job that has no such file.
+terraform.tfvars, for a job that has no such file, and TERRAFORM_SECRET_VARIABLES what of it is a secret.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from deploy.plan_table import refused, table
 ENVIRONMENTS = ("dev", "staging", "prod")
 PLAN = "release.tfplan"
 VARIABLES = "job.auto.tfvars"
+SECRET_VARIABLES = "job_secrets.auto.tfvars"
 SERVICE = "code"
 """The service whose image is what runs: it is changed with every release, and by ECS alone."""
 
@@ -78,8 +79,9 @@ class Target:
 
     def initialise(self, variables: Mapping[str, str]) -> None:
         """Fetch modules and providers, as they are locked if they are, and find the state. Raises DeployError."""
-        if text := variables.get("TERRAFORM_VARIABLES"):
-            (self.folder / VARIABLES).write_text(text)
+        for file, name in ((VARIABLES, "TERRAFORM_VARIABLES"), (SECRET_VARIABLES, "TERRAFORM_SECRET_VARIABLES")):
+            if text := variables.get(name):
+                (self.folder / file).write_text(text)
         locked = ["-lockfile=readonly"] if (self.folder / ".terraform.lock.hcl").exists() else []
         run(self.terraform("init", "-input=false", *locked, *self.backend))
 
