@@ -86,6 +86,12 @@ variable "settings" {
   default     = {}
 }
 
+variable "spark" {
+  description = "EMR Serverless on which runs have features computed: the application's ARN and the job's role; null for none."
+  type        = object({ application_arn = string, role_arn = string })
+  default     = null
+}
+
 variable "secrets_given" {
   description = "Settings that are secrets and that people fill in: alert-urls, writeback-secret."
   type        = set(string)

@@ -40,6 +40,7 @@ module "platform" {
   user_cidrs       = var.user_cidrs
   sign_in          = var.sign_in
   settings         = var.settings
+  spark            = var.spark
   secrets_given    = var.secrets_given
   alert_ports      = var.alert_ports
   mail_addresses   = var.mail_addresses

@@ -97,6 +97,24 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     }
   }
 
+  # What Spark's jobs and runs hand each other (docs/grow.md): a run removes it, unless it was killed.
+  dynamic "rule" {
+    for_each = each.key == "lake" ? ["handed-over"] : []
+
+    content {
+      id     = "handed-over"
+      status = "Enabled"
+
+      filter {
+        prefix = ".emr/"
+      }
+
+      expiration {
+        days = 7
+      }
+    }
+  }
+
   # Old months are read seldom. S3 itself leaves objects below 128 KB where they are.
   dynamic "rule" {
     for_each = each.key == "logs" ? [] : ["tiers"]

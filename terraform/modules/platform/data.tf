@@ -44,7 +44,6 @@ module "registry" {
 
   name        = "crm-assets"
   kms_key_arn = module.encryption.key_arn
-  removable   = var.removable
 }
 
 locals {

@@ -8,6 +8,7 @@ module "identity" {
   buckets          = { lake = module.lake.arns["lake"], landing = module.lake.arns["landing"], mlflow = module.lake.arns["mlflow"] }
   repository_arn   = local.repository_arn
   tasks_on_fargate = true
+  spark            = var.spark
 
   secrets_made = [for name in local.secrets_made : module.secrets.arns[name]]
 
@@ -83,7 +84,13 @@ locals {
     CRM_DAGSTER_URL         = "https://${module.domain.names["dagster"]}"
   })
 
-  dagster_environment = merge(local.data_environment, var.settings)
+  spark = var.spark == null ? {} : {
+    CRM_FEATURES_ON        = "emr-serverless"
+    CRM_EMR_APPLICATION_ID = basename(var.spark.application_arn)
+    CRM_EMR_ROLE_ARN       = var.spark.role_arn
+  }
+
+  dagster_environment = merge(local.data_environment, local.spark, var.settings)
 
   # What runs are made from. Whatever holds the launcher has it in its environment, and is replaced when it changes: it would
   # go on with the version that it found as it started.

@@ -124,6 +124,22 @@ variable "settings" {
   }
 }
 
+variable "spark" {
+  description = "EMR Serverless on which runs have features computed (docs/grow.md): the application's ARN and the job's role; none when it is null."
+  type        = object({ application_arn = string, role_arn = string })
+  default     = null
+
+  validation {
+    condition     = var.spark == null ? true : can(regex("^arn:aws:emr-serverless:[a-z0-9-]+:\\d{12}:/applications/[0-9a-z]+$", var.spark.application_arn))
+    error_message = "Write the application's ARN: arn:aws:emr-serverless:...:/applications/..."
+  }
+
+  validation {
+    condition     = var.spark == null ? true : can(regex("^arn:aws:iam::\\d{12}:role/", var.spark.role_arn))
+    error_message = "Write the role's ARN: arn:aws:iam::...:role/..."
+  }
+}
+
 variable "secrets_given" {
   description = "Settings that are secrets and that people fill in: alert-urls, writeback-secret."
   type        = set(string)

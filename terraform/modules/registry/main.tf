@@ -1,7 +1,8 @@
 resource "aws_ecr_repository" "this" {
   name                 = var.name
   image_tag_mutability = "IMMUTABLE"
-  force_delete         = var.removable
+  # Other environments of the account may run what is in it: whoever removes this one empties it first.
+  force_delete = false
 
   image_scanning_configuration {
     scan_on_push = true

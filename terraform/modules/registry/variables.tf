@@ -21,16 +21,10 @@ variable "kms_key_arn" {
 variable "images_kept" {
   description = "Newest images that are kept, so that there is one to go back to."
   type        = number
-  default     = 30
+  default     = 200
 
   validation {
     condition     = var.images_kept >= 3
     error_message = "At least three: the one that runs, the one before, and the one that is on its way."
   }
-}
-
-variable "removable" {
-  description = "Whether it may be removed with the images in it."
-  type        = bool
-  default     = false
 }

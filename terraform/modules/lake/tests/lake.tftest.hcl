@@ -27,6 +27,13 @@ run "nothing_is_public_and_everything_is_encrypted_and_kept" {
   }
 
   assert {
+    condition = [for rule in aws_s3_bucket_lifecycle_configuration.this["lake"].rule : [one(rule.filter).prefix, one(rule.expiration).days] if rule.id == "handed-over"] == [[".emr/", 7]] && alltrue([
+      for use in ["landing", "mlflow", "logs"] : !contains([for rule in aws_s3_bucket_lifecycle_configuration.this[use].rule : rule.id], "handed-over")
+    ])
+    error_message = "What killed runs leave behind is kept, or more goes than that."
+  }
+
+  assert {
     condition     = sort(keys(aws_s3_bucket_logging.this)) == tolist(["lake", "landing", "mlflow"])
     error_message = "Who reads and writes a bucket is not noted."
   }

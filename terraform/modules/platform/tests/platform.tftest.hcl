@@ -174,6 +174,32 @@ run "an_issuer_has_tls" {
   expect_failures = [var.sign_in]
 }
 
+run "features_on_spark" {
+  command = plan
+
+  variables {
+    spark = {
+      application_arn = "arn:aws:emr-serverless:us-east-1:123456789012:/applications/00f1a2b3c4d5e6f7"
+      role_arn        = "arn:aws:iam::123456789012:role/crm-assets-dev-features"
+    }
+  }
+
+  assert {
+    condition     = local.environments["run"].CRM_EMR_APPLICATION_ID == "00f1a2b3c4d5e6f7" && local.environments["run"].CRM_FEATURES_ON == "emr-serverless"
+    error_message = "Runs do not know where features are computed."
+  }
+}
+
+run "spark_is_named_by_its_arn" {
+  command = plan
+
+  variables {
+    spark = { application_arn = "00f1a2b3c4d5e6f7", role_arn = "arn:aws:iam::123456789012:role/features" }
+  }
+
+  expect_failures = [var.spark]
+}
+
 run "settings_are_the_platforms" {
   command = plan
 
