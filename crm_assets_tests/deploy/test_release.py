@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from crm_assets_tests.deploy.programs import Programs, stand_ins
-from deploy.release import ENVIRONMENTS, PLAN, MASKED_VARIABLES, VARIABLES, main
+from deploy.release import ENVIRONMENTS, MASKED_VARIABLES, PLAN, VARIABLES, main
 
 OLD, NEW = f"sha256:{'0' * 64}", f"sha256:{'1' * 64}"
 GIVEN = {"ENVIRONMENT": "staging", "TERRAFORM_STATE_BUCKET": "crm-assets-state", "AWS_REGION": "eu-central-1"}
