@@ -170,9 +170,12 @@ pull-request-comment: ## Put REPORT into the comment on PULL_REQUEST that was ma
 propose-locks: ## Put changed locks into a branch and a pull request (needs gh)
 	@checks/propose_locks.sh
 
-.PHONY: commit-checked image image-push image-find image-copy image-scan deploy-plan deploy-apply deploy-smoke deploy-rollback dagster-plus
+.PHONY: commit-checked image image-dagster-plus image-push image-find image-copy image-scan deploy-plan deploy-apply deploy-smoke deploy-rollback dagster-plus
 image: ## Build the image of every service
 	@docker build --file docker/Dockerfile --tag crm-assets:0.1.0 .
+
+image-dagster-plus: ## Build the image for Dagster+ on the image of every service
+	@docker build --file docker/dagster_plus.Dockerfile --tag crm-assets-dagster-plus:0.1.0 .
 
 image-push: ## Build COMMIT's image and push it to REPOSITORY, with SBOM and provenance; tells its digest (docs/release.md)
 	@$(PYTHON3) -m deploy.image push

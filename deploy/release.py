@@ -24,7 +24,7 @@ from deploy.plan_table import refused, table
 ENVIRONMENTS = ("dev", "staging", "prod")
 PLAN = "release.tfplan"
 VARIABLES = "job.auto.tfvars"
-SECRET_VARIABLES = "job_secrets.auto.tfvars"
+MASKED_VARIABLES = "job_secrets.auto.tfvars"
 SERVICE = "code"
 """The service whose image is what runs: it is changed with every release, and by ECS alone."""
 
@@ -79,7 +79,7 @@ class Target:
 
     def initialise(self, variables: Mapping[str, str]) -> None:
         """Fetch modules and providers, as they are locked if they are, and find the state. Raises DeployError."""
-        for file, name in ((VARIABLES, "TERRAFORM_VARIABLES"), (SECRET_VARIABLES, "TERRAFORM_SECRET_VARIABLES")):
+        for file, name in ((VARIABLES, "TERRAFORM_VARIABLES"), (MASKED_VARIABLES, "TERRAFORM_SECRET_VARIABLES")):
             if text := variables.get(name):
                 (self.folder / file).write_text(text)
         locked = ["-lockfile=readonly"] if (self.folder / ".terraform.lock.hcl").exists() else []

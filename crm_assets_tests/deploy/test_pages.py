@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import yaml
+
 from crm_assets_tests.containers.compose import REPOSITORY
 
 SECURITY = (REPOSITORY / "docs" / "security.md").read_text()
@@ -43,6 +45,19 @@ def test_every_variable_and_secret_of_a_workflow_is_told() -> None:
 def test_every_environment_of_a_workflow_is_told() -> None:
     named = {name for text in WORKFLOWS.values() for name in re.findall(r"^    environment: ([a-z-]+)$", text, re.M)}
     assert {name for name in named if f"`{name}`" not in DELIVERY} == set()
+
+
+def test_dagster_plus_has_a_key_on_one_machine_alone() -> None:
+    (location,) = yaml.safe_load((REPOSITORY / "dagster_cloud.yaml").read_text())["locations"]
+    asked = {place: set(given["env_vars"]) for place, given in location["container_context"].items()}
+    keys = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+    assert {place for place, names in asked.items() if names & keys} == {"docker"}
+    assert asked["docker"] - keys == asked["ecs"] == asked["k8s"]
+
+
+def test_the_commit_that_names_an_image_is_the_one_it_is_built_of() -> None:
+    (job,) = yaml.safe_load(WORKFLOWS["dagster_plus.yml"])["jobs"].values()
+    assert job["steps"][0]["with"]["ref"] == job["env"]["COMMIT"]
 
 
 def test_a_way_to_report_faults_is_told() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from crm_assets_tests.deploy.programs import Programs, stand_ins
-from deploy.release import ENVIRONMENTS, PLAN, SECRET_VARIABLES, VARIABLES, main
+from deploy.release import ENVIRONMENTS, MASKED_VARIABLES, PLAN, VARIABLES, main
 
 OLD, NEW = f"sha256:{'0' * 64}", f"sha256:{'1' * 64}"
 GIVEN = {"ENVIRONMENT": "staging", "TERRAFORM_STATE_BUCKET": "crm-assets-state", "AWS_REGION": "eu-central-1"}
@@ -158,7 +158,7 @@ def test_a_job_has_its_variables_and_providers_are_as_they_are_locked(programs: 
     (init,) = terraform(programs, "init")
     assert {"-lockfile=readonly", "-backend-config=kms_key_id=arn:key"} <= set(init)
     assert (folder / VARIABLES).read_text() == 'domain = "crm.example"'
-    assert (folder / SECRET_VARIABLES).read_text() == "operator_login = null"
+    assert (folder / MASKED_VARIABLES).read_text() == "operator_login = null"
 
 
 def test_at_home_the_state_is_where_the_file_says(programs: Programs) -> None:
