@@ -26,7 +26,7 @@ module "cluster" {
   retention_days = var.retention_days
   vpc_id         = module.network.vpc_id
   insights       = var.insights
-  found_by_name  = ["code", "mlflow", "webserver", "api"]
+  found_by_name  = local.found
 }
 
 module "run_launcher" {

@@ -74,8 +74,18 @@ variable "memory" {
   type        = number
 
   validation {
-    condition     = var.memory >= 512 && var.memory % 512 == 0 && var.memory >= var.cpu * 2 && var.memory <= var.cpu * 8
-    error_message = "Fargate has two to eight MiB for each unit of processor, in steps of 512 or 1024."
+    condition = contains(
+      {
+        "256"   = [512, 1024, 2048]
+        "512"   = range(1024, 4096 + 1, 1024)
+        "1024"  = range(2048, 8192 + 1, 1024)
+        "2048"  = range(4096, 16384 + 1, 1024)
+        "4096"  = range(8192, 30720 + 1, 1024)
+        "8192"  = range(16384, 61440 + 1, 4096)
+        "16384" = range(32768, 122880 + 1, 8192)
+      }[tostring(contains([256, 512, 1024, 2048, 4096, 8192, 16384], var.cpu) ? var.cpu : 256)], var.memory
+    )
+    error_message = "Fargate has 512, 1024 or 2048 MiB for 256; two to eight times the processor, at most 30, 60 and 120 GB, in steps of 1 GB up to 4096, 4 GB for 8192 and 8 GB for 16384."
   }
 }
 

@@ -74,6 +74,42 @@ run "memory_goes_with_the_processor" {
   expect_failures = [var.memory]
 }
 
+run "a_quarter_of_a_processor_has_no_memory_between_one_and_two_gb" {
+  command = plan
+
+  variables {
+    memory = 1536
+    cpu    = 256
+  }
+
+  expect_failures = [var.memory]
+}
+
+run "eight_processors_have_sixty_gb_at_most" {
+  command = plan
+
+  variables {
+    memory = 65536
+    cpu    = 8192
+  }
+
+  expect_failures = [var.memory]
+}
+
+run "the_largest_task" {
+  command = plan
+
+  variables {
+    memory = 122880
+    cpu    = 16384
+  }
+
+  assert {
+    condition     = aws_ecs_task_definition.this.memory == "122880"
+    error_message = "The largest that Fargate has is refused."
+  }
+}
+
 run "processors_are_those_of_fargate" {
   command = plan
 
