@@ -249,7 +249,7 @@ locals {
           Action = [
             "application-autoscaling:DeleteScalingPolicy", "application-autoscaling:DeregisterScalableTarget",
             "application-autoscaling:PutScalingPolicy", "application-autoscaling:RegisterScalableTarget",
-            "application-autoscaling:TagResource", "codedeploy:GetDeploymentTarget",
+            "application-autoscaling:TagResource", "codedeploy:ContinueDeployment", "codedeploy:GetDeploymentTarget",
             "codedeploy:StopDeployment", "ecr:GetAuthorizationToken", "ecs:DeregisterTaskDefinition", "ecs:RegisterTaskDefinition",
             "elasticloadbalancing:SetWebACL", "kms:CreateKey", "logs:CreateLogDelivery", "logs:DeleteLogDelivery", "sns:Unsubscribe",
           ]
