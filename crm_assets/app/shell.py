@@ -74,7 +74,7 @@ def shell(html: str) -> str:
         (r"<head>", f"<head>{_SCRIPT}"),
     )
     for pattern, new in changes:
-        html, found = re.subn(pattern, lambda _, new=new: new, html, count=1, flags=re.DOTALL)  # type: ignore[misc]
+        html, found = re.subn(pattern, lambda _, new=new: new, html, count=1, flags=re.DOTALL)  # type: ignore[misc]  # mypy: a default
         if not found:
             raise SettingsError(
                 f"this version of Streamlit has no {pattern} in its HTML: install the one of requirements.lock"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from crm_assets_tests.cloud.calls import ACTIONS, PLACES, Place
@@ -24,8 +26,8 @@ def test_what_every_call_needs_is_listed() -> None:
     assert {call for place in PLACES.values() for call in place.makes} <= set(ACTIONS)
 
 
-def test_a_call_that_is_new_is_seen(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    package = tmp_path / "calling"  # type: ignore[operator]
+def test_a_call_that_is_new_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "calling"
     package.mkdir()
     (package / "__init__.py").touch()
     (package / "shell.py").write_text("def all_of(client):\n    client.get_paginator('list_object_versions')\n")

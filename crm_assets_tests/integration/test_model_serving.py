@@ -34,9 +34,9 @@ def asked(address: str, content: Any) -> httpx.Response:
 
 @pytest.mark.slow
 def test_the_served_champion_gives_the_platforms_scores(
-    registry: Registry,  # noqa: F811
-    models: list[WinModel],  # noqa: F811
-    rows: pd.DataFrame,  # noqa: F811
+    registry: Registry,  # noqa: F811 - the fixture
+    models: list[WinModel],  # noqa: F811 - the fixture
+    rows: pd.DataFrame,  # noqa: F811 - the fixture
     tmp_path: Path,
 ) -> None:
     champion = models[0]

@@ -255,14 +255,14 @@ def test_a_kill_before_anything_is_deleted_is_finished_without_writing_or_a_new_
         def killed(*_: object) -> None:
             raise KilledError
 
-        storage.delete = killed  # type: ignore[method-assign, assignment]
+        storage.delete = killed  # type: ignore[method-assign, assignment]  # it dies there
         with pytest.raises(KilledError):
             Log(storage, CALLS).merge(MAY, DAYS[1].date())
         assert files_by_day(storage)["2017-06-01"] == 4
         assert Log(storage, CALLS).marks() == marks
-        storage.delete, storage.write_bytes = original, killed  # type: ignore[method-assign, assignment]
+        storage.delete, storage.write_bytes = original, killed  # type: ignore[method-assign, assignment]  # as above
         Log(storage, CALLS).merge(MAY, DAYS[1].date())
-        storage.write_bytes = written  # type: ignore[method-assign]
+        storage.write_bytes = written  # type: ignore[method-assign]  # as it was
         assert files_by_day(storage)["2017-06-01"] == 1
         assert (ids(Log(storage, CALLS)), Log(storage, CALLS).marks()) == (known, marks)
 
@@ -273,7 +273,7 @@ def test_where_nothing_may_be_deleted_no_more_than_one_file_is_written(caplog: p
         def refused(path: str) -> None:
             raise StorageError(f"cannot delete {path}: access denied")
 
-        storage.delete = refused  # type: ignore[method-assign]
+        storage.delete = refused  # type: ignore[method-assign]  # a store that refuses
         for _ in range(3):
             Log(storage, CALLS).merge(MAY, TODAY)
         assert "are merged and not deleted" in caplog.text

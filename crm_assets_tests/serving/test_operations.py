@@ -184,7 +184,7 @@ def test_a_lake_that_is_not_there_yet_is_told_of(client: Client, tmp_path: Path)
 
 def test_settings_take_an_address_only() -> None:
     with pytest.raises(ValueError, match="http://host:port"):
-        Settings(_env_file=None, api_dagster_url="webserver")  # type: ignore[call-arg]
+        Settings(_env_file=None, api_dagster_url="webserver")  # type: ignore[call-arg]  # pydantic-settings' own
 
 
 @pytest.mark.parametrize(

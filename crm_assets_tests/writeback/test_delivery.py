@@ -41,7 +41,7 @@ def journal(records: MemoryRecords) -> Journal:
 
 @given(MONTHS)
 @examples(max_examples=150)
-def test_whatever_happens_the_target_ends_with_the_newest_scores(steps: list[tuple]) -> None:  # type: ignore[type-arg]
+def test_whatever_happens_the_target_ends_with_the_newest_scores(steps: list[tuple]) -> None:  # type: ignore[type-arg]  # of each kind of step another
     """Months, the same one again among them, failures and kills of every kind; the trail adds up after each."""
     records, target, month = MemoryRecords(), MemoryTarget(), MAY
     for probabilities, fault, faulty, refuses, killed_at, resend, later in steps:
