@@ -156,7 +156,7 @@ USES: Mapping[str, tuple[Use, ...]] = {
     "page": (),
     # It reads what the graph made, and adds to the log of predictions.
     "api": (Use(RECORDING, "lake"),),
-    # Sensors look at what has landed; where runs are its processes, it does what they do.
+    # Sensors look at what has landed; what runs do, where they are its processes.
     "code": _GRAPH,
     "run": (*_GRAPH, _JOBS),
     "mlflow": (Use(ARTIFACTS, "artifacts"),),

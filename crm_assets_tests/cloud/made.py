@@ -47,6 +47,15 @@ module "platform" {
 """What whoever removes an environment that is not to be removed by mistake has to say first."""
 
 
+ON_SPARK = {
+    "staging": (
+        '-var=spark={application_arn="arn:aws:emr-serverless:us-east-1:123456789012:/applications/00f1a2b3c4d5e6f7",'
+        'role_arn="arn:aws:iam::123456789012:role/crm-assets-staging-features"}'
+    )
+}
+"""The environment that has its features computed on Spark -> how it is told."""
+
+
 def cycle(name: str, folder: Path) -> Made:
     """Make an environment with the values of its example, plan it again and remove it, all in a folder."""
     seconds: dict[str, float] = {}
@@ -58,6 +67,8 @@ def cycle(name: str, folder: Path) -> Made:
     emulate(tree / "environments" / name)
     with emulated_aws(folder / "moto.log") as aws:
         options = tuple(f"-var-file={file.name}" for file in (tree / "environments" / name).glob("example.tfvars"))
+        if name in ON_SPARK:
+            options += (ON_SPARK[name],)
         terraform = Terraform(tree / "environments" / name, aws.environment, options)
         began = time.monotonic()
         terraform.init()

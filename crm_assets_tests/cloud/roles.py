@@ -32,6 +32,7 @@ class Role:
         open_ended: statements that allow by what they leave out.
         trusted: who may take it: services, providers and accounts.
         trust: its trust policy.
+        bounds: what its boundary allows, which is the most it can do; None without one.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Role:
     open_ended: tuple[str, ...]
     trusted: frozenset[str]
     trust: Mapping[str, Any]
+    bounds: frozenset[Grant] | None = None
 
     @property
     def actions(self) -> frozenset[str]:
@@ -81,6 +83,7 @@ def roles(state: Mapping[str, Any]) -> dict[str, Role]:
             open_ended=tuple(json.dumps(one) for text in written for one in _allowing(text) if _leaves_out(one)),
             trusted=frozenset(_principals(trust)),
             trust=trust,
+            bounds=frozenset(granted(texts[bound])) if (bound := role.get("permissions_boundary")) else None,
         )
     return found
 
@@ -128,6 +131,22 @@ def of_no_use(role: Role, without_resources: Iterable[str]) -> list[str]:
         for grant in role.grants
         if grant.action in unlimited and grant.resource != "*"
     )
+
+
+def out_of_bounds(role: Role) -> list[str]:
+    """What a role's policies allow and its boundary does not, so that it cannot be done, in words."""
+    return sorted(
+        f"{grant.action} on {grant.resource}"
+        for grant in role.grants
+        if not any(
+            _covers(bound.resource, grant.resource) for bound in role.bounds or () if bound.action == grant.action
+        )
+    )
+
+
+def _covers(pattern: str, resource: str) -> bool:
+    """Whether all that a resource, itself perhaps a pattern, stands for is also meant by a pattern."""
+    return re.fullmatch(".*".join(re.escape(part) for part in pattern.split("*")), resource) is not None
 
 
 def _is_named(resource: str) -> bool:

@@ -26,8 +26,8 @@ from crm_assets_tests.cloud.calls import (
     actions_of,
 )
 from crm_assets_tests.cloud.emulated_aws import cloud_tool
-from crm_assets_tests.cloud.made import Made
-from crm_assets_tests.cloud.roles import Grant, Role, of_no_use, roles, too_broad
+from crm_assets_tests.cloud.made import ON_SPARK, Made
+from crm_assets_tests.cloud.roles import Grant, Role, of_no_use, out_of_bounds, roles, too_broad
 
 pytestmark = pytest.mark.cloud
 
@@ -48,24 +48,16 @@ def reference(actions: set[str]) -> Mapping[str, list[str] | None]:
     return found
 
 
-def is_made(made: Made, kind: str) -> bool:
-    return any(one["type"] == kind for one in made.made)
-
-
 def task_role(made: Made, service: str) -> Role:
     return roles(made.state)[f"crm-assets-{made.name}-{service}"]
 
 
 def uses_of(made: Made, service: str) -> tuple[Use, ...]:
     """What a service does in this environment."""
-    jobs = is_made(made, "aws_emrserverless_application")
-    on_fargate = "ecs:RunTask" in task_role(made, "daemon").actions
-    uses = tuple(use for use in USES[service] if jobs or not use.switched)
-    if service == "code" and on_fargate:
+    uses = tuple(use for use in USES[service] if made.name in ON_SPARK or not use.switched)
+    if service == "code":
         # Runs are tasks of their own: what is left are sensors, which read, and note what they have told.
-        return tuple(Use(use.calls & RECORDING, use.on) for use in uses if not use.switched)
-    if service in {"daemon", "webserver"} and not on_fargate:
-        return ()
+        return tuple(Use(use.calls & RECORDING, use.on) for use in uses)
     return uses
 
 
@@ -158,6 +150,12 @@ def test_an_action_without_resources_stands_on_everything(made: Made) -> None:
     without = {action for action, kinds in known.items() if not kinds}
     assert {"ecr:GetAuthorizationToken", "sns:Unsubscribe"} <= without
     assert {name: useless for name, role in found.items() if (useless := of_no_use(role, without))} == {}
+
+
+def test_a_role_has_bounds_and_nothing_that_they_take_away(made: Made) -> None:
+    found = {name: role for name, role in roles(made.state).items() if "-github-" not in name}
+    assert {name for name, role in found.items() if role.bounds is None} == set()
+    assert {name: lost for name, role in found.items() if (lost := out_of_bounds(role))} == {}
 
 
 def test_a_role_is_handed_on_to_one_service_alone(made: Made) -> None:

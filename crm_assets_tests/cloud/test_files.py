@@ -74,6 +74,16 @@ def test_a_variable_has_a_type_and_a_description_and_what_people_set_a_validatio
     assert lacking == []
 
 
+def test_environments_are_told_the_same() -> None:
+    # Terraform knows no way to share them. What each may cost is its own.
+    written = {
+        re.sub(r"(variable \"budget_dollars\" \{[^}]*default\s+=) \d+", r"\1 0", (folder / "variables.tf").read_text())
+        for folder in FOLDERS
+        if folder.parent.name == "environments"
+    }
+    assert len(written) == 1
+
+
 @pytest.mark.parametrize("folder", FOLDERS, ids=name_of)
 def test_an_output_has_a_description(folder: Path) -> None:
     outputs = [one for file in sorted(folder.glob("*.tf")) for one in blocks(file) if one.kind == "output"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from crm_assets_tests.cloud.roles import Grant, Role, of_no_use, roles, too_broad
+from crm_assets_tests.cloud.roles import Grant, Role, of_no_use, out_of_bounds, roles, too_broad
 
 TRUST = json.dumps({"Statement": [{"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}}]})
 LAKE = "arn:aws:s3:::crm-assets-dev-lake"
@@ -113,3 +113,27 @@ def test_an_action_that_knows_no_resources_allows_nothing_on_one() -> None:
         inline({"Action": ["ecs:CreateTaskSet", "ecs:DeleteTaskSet"], "Resource": ["arn:aws:ecs:a:1:b/c", "*"]})
     )
     assert of_no_use(found, {"ecs:CreateTaskSet"}) == ["ecs:CreateTaskSet on arn:aws:ecs:a:1:b/c"]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "told"),
+    [
+        ({"Action": "s3:GetObject", "Resource": "arn:aws:s3:::crm-assets-dev-*"}, []),
+        ({"Action": "s3:GetObject", "Resource": f"{LAKE}/*"}, []),
+        ({"Action": "s3:GetObject", "Resource": f"{LAKE}/scores/*"}, [f"s3:GetObject on {LAKE}/*"]),
+        ({"Action": "s3:GetObject", "Resource": "arn:aws:s3:::crm-assets-prod-*"}, [f"s3:GetObject on {LAKE}/*"]),
+        ({"Action": "s3:PutObject", "Resource": "*"}, [f"s3:GetObject on {LAKE}/*"]),
+    ],
+)
+def test_what_a_boundary_takes_away_is_told(bounds: dict[str, Any], told: list[str]) -> None:
+    bounded = {"name": "api", "assume_role_policy": TRUST, "permissions_boundary": "arn:aws:iam::1:policy/bounds"}
+    made = (
+        ("aws_iam_role", bounded),
+        attached("bounds", bounds),
+        inline({"Action": "s3:GetObject", "Resource": f"{LAKE}/*"}),
+    )
+    assert out_of_bounds(roles(state(*made))["api"]) == told
+
+
+def test_without_a_boundary_there_are_no_bounds() -> None:
+    assert role(inline({"Action": "s3:GetObject", "Resource": f"{LAKE}/*"})).bounds is None

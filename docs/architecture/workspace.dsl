@@ -176,7 +176,7 @@ workspace "crm_assets" "Sales probabilities from CRM history" {
                     properties {
                         "terraform" "module.network"
                     }
-                    infrastructureNode "Load balancer" "TLS and health checks, before page, API and webserver" "ALB" {
+                    infrastructureNode "Load balancer" "TLS and health checks, before page, API, webserver and MLflow" "ALB" {
                         properties {
                             "terraform" "module.balancer"
                         }
@@ -225,6 +225,11 @@ workspace "crm_assets" "Sales probabilities from CRM history" {
                 infrastructureNode "Roles" "One per service, named resources" "IAM" {
                     properties {
                         "terraform" "module.identity"
+                    }
+                }
+                infrastructureNode "Boundary" "The most that any role can do" "IAM" {
+                    properties {
+                        "terraform" "module.boundary"
                     }
                 }
                 infrastructureNode "Watching" "Logs, alarms, budget" "CloudWatch, SNS" {

@@ -44,6 +44,5 @@ module "platform" {
   alert_ports      = var.alert_ports
   mail_addresses   = var.mail_addresses
   github           = var.github
-  not_offered      = var.not_offered
   budget_dollars   = var.budget_dollars
 }

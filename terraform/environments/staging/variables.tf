@@ -115,12 +115,6 @@ variable "github" {
   default     = null
 }
 
-variable "not_offered" {
-  description = "Services that the account does not offer and that are left out: codedeploy."
-  type        = set(string)
-  default     = []
-}
-
 variable "budget_dollars" {
   description = "Dollars a month that the account may cost before people are told; null for nobody."
   type        = number

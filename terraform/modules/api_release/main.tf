@@ -26,8 +26,9 @@ resource "aws_lb_target_group" "green" {
 }
 
 resource "aws_iam_role" "this" {
-  name        = "${var.name}-release"
-  description = "CodeDeploy, releasing the API"
+  name                 = "${var.name}-release"
+  description          = "CodeDeploy, releasing the API"
+  permissions_boundary = var.boundary_arn
 
   assume_role_policy = jsonencode({
     Version = "2012-10-17"

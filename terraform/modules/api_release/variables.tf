@@ -90,3 +90,8 @@ variable "with_codedeploy" {
   type        = bool
   default     = true
 }
+
+variable "boundary_arn" {
+  description = "Policy that is the most its roles can do, see modules/boundary."
+  type        = string
+}

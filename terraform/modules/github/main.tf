@@ -45,12 +45,12 @@ resource "aws_iam_role" "this" {
 }
 
 resource "aws_iam_policy" "this" {
-  #checkov:skip=CKV_AWS_289:Who deploys makes the roles of this environment; the statement names them and the boundary is GitHub's environment with its approvals.
+  #checkov:skip=CKV_AWS_289:Who deploys makes the roles of this environment; the statement names them, and none can do more than the environment's boundary.
   #checkov:skip=CKV_AWS_355:What only looks knows no resources in part; each such statement says so.
   #checkov:skip=CKV_AWS_290:What is made has no name before it is there, and what is changed is told by its tag; each such statement says so.
   #checkov:skip=CKV_AWS_288:Who plans reads the state, and no bucket of data.
   #checkov:skip=CKV_AWS_287:The one credential that is read is the registry's, by which images are pushed; no secret's value is.
-  #checkov:skip=CKV_AWS_286:Who deploys makes the roles of this environment; its own and those of workflows it may not change.
+  #checkov:skip=CKV_AWS_286:Who deploys makes the roles of this environment, within its boundary; its own and those of workflows it may not change.
   for_each = local.policies
 
   name        = "${var.name}-github-${each.key}"

@@ -278,10 +278,18 @@ locals {
           Sid    = "Roles"
           Effect = "Allow"
           Action = [
-            "iam:CreateRole", "iam:DeleteRole", "iam:DeleteRolePolicy", "iam:PutRolePolicy", "iam:TagRole", "iam:UntagRole",
-            "iam:UpdateAssumeRolePolicy", "iam:UpdateRole", "iam:UpdateRoleDescription",
+            "iam:DeleteRole", "iam:TagRole", "iam:UntagRole", "iam:UpdateAssumeRolePolicy", "iam:UpdateRole",
+            "iam:UpdateRoleDescription",
           ]
           Resource = ["arn:aws:iam::${var.account_id}:role/${var.name}-*"]
+        },
+        {
+          # What a role can do is written by who deploys, but never more than the boundary, which only people change.
+          Sid       = "RolesWithinTheBoundary"
+          Effect    = "Allow"
+          Action    = ["iam:CreateRole", "iam:DeleteRolePolicy", "iam:PutRolePolicy"]
+          Resource  = ["arn:aws:iam::${var.account_id}:role/${var.name}-*"]
+          Condition = { StringEquals = { "iam:PermissionsBoundary" = var.boundary_arn } }
         },
         {
           # Only people change who may come in from GitHub, and what for. All policies that are attached to a role are these.

@@ -68,6 +68,11 @@ variable "repository_arn" {
   type        = string
 }
 
+variable "boundary_arn" {
+  description = "Policy that is the most that the roles a deployment makes can do, see modules/boundary."
+  type        = string
+}
+
 variable "zone_ids" {
   description = "Zones of Route 53 whose records are this environment's."
   type        = list(string)

@@ -2,8 +2,6 @@
 # task's secrets can be had by another's definition.
 
 locals {
-  tasks = toset(["webserver", "daemon", "code", "run", "mlflow", "api", "page", "databases"])
-
   ecs     = "arn:aws:ecs:${var.region}:${var.account_id}"
   cluster = "${local.ecs}:cluster/${var.name}"
 
@@ -156,7 +154,7 @@ locals {
 
   # The page asks the API and nothing of AWS.
   allowed = {
-    code      = var.tasks_on_fargate ? jsonencode(local.look_for_work) : jsonencode(local.make_months)
+    code      = jsonencode(local.look_for_work)
     run       = jsonencode(local.make_months)
     webserver = jsonencode(local.look_at_runs)
     daemon    = jsonencode(concat(local.look_at_runs, local.start_runs))
@@ -164,7 +162,6 @@ locals {
     databases = jsonencode(local.make_secrets)
     api       = jsonencode(concat(local.read_lake, local.write_predictions, local.use_key_in_s3))
   }
-  with_policy = toset(var.tasks_on_fargate ? ["code", "run", "mlflow", "api", "databases", "webserver", "daemon"] : ["code", "run", "mlflow", "api", "databases"])
 
   trust_of_tasks = jsonencode({
     Version = "2012-10-17"
@@ -181,16 +178,17 @@ locals {
 }
 
 resource "aws_iam_role" "task" {
-  for_each = local.tasks
+  for_each = var.tasks
 
-  name               = "${var.name}-${each.key}"
-  description        = "What the program of ${each.key} may do"
-  assume_role_policy = local.trust_of_tasks
+  name                 = "${var.name}-${each.key}"
+  description          = "What the program of ${each.key} may do"
+  assume_role_policy   = local.trust_of_tasks
+  permissions_boundary = var.boundary_arn
 }
 
 resource "aws_iam_role_policy" "task" {
   #checkov:skip=CKV_AWS_355:ecs:DescribeTaskDefinition knows no resources; every other statement names its own.
-  for_each = local.with_policy
+  for_each = setintersection(var.tasks, keys(local.allowed))
 
   name   = "calls"
   role   = aws_iam_role.task[each.key].id
@@ -198,16 +196,17 @@ resource "aws_iam_role_policy" "task" {
 }
 
 resource "aws_iam_role" "execution" {
-  for_each = local.tasks
+  for_each = var.tasks
 
-  name               = "${var.name}-${each.key}-start"
-  description        = "Fetches image and secrets for ${each.key} and writes its log"
-  assume_role_policy = local.trust_of_tasks
+  name                 = "${var.name}-${each.key}-start"
+  description          = "Fetches image and secrets for ${each.key} and writes its log"
+  assume_role_policy   = local.trust_of_tasks
+  permissions_boundary = var.boundary_arn
 }
 
 resource "aws_iam_role_policy" "execution" {
   #checkov:skip=CKV_AWS_355:ecr:GetAuthorizationToken knows no resources; every other statement names its own.
-  for_each = local.tasks
+  for_each = var.tasks
 
   name = "start"
   role = aws_iam_role.execution[each.key].id

@@ -43,19 +43,24 @@ variable "repository_arn" {
   type        = string
 }
 
+variable "tasks" {
+  description = "What runs; among it run, databases and every service, the page only where there is one."
+  type        = set(string)
+}
+
 variable "secret_arns" {
   description = "Task -> ARNs of the secrets that are handed to it when it starts."
   type        = map(list(string))
 
   validation {
-    condition     = alltrue([for task in keys(var.secret_arns) : contains(["webserver", "daemon", "code", "run", "mlflow", "api", "page", "databases"], task)])
-    error_message = "Tasks are webserver, daemon, code, run, mlflow, api, page and databases."
+    condition     = length(setsubtract(keys(var.secret_arns), var.tasks)) == 0
+    error_message = "A secret is handed to a task that there is."
   }
 }
 
-variable "tasks_on_fargate" {
-  description = "Whether each Dagster run is a task of its own, which the daemon starts and the webserver may stop."
-  type        = bool
+variable "boundary_arn" {
+  description = "Policy that is the most its roles can do, see modules/boundary."
+  type        = string
 }
 
 variable "spark" {

@@ -8,7 +8,8 @@ resource "aws_cloudwatch_log_group" "refused" {
 }
 
 resource "aws_iam_role" "flow_log" {
-  name = "${var.name}-flow-log"
+  name                 = "${var.name}-flow-log"
+  permissions_boundary = var.boundary_arn
 
   assume_role_policy = jsonencode({
     Version = "2012-10-17"

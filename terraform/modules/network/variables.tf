@@ -90,3 +90,8 @@ variable "to_outside" {
   type        = map(object({ from = string, port = number }))
   default     = {}
 }
+
+variable "boundary_arn" {
+  description = "Policy that is the most its roles can do, see modules/boundary."
+  type        = string
+}

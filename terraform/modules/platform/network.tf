@@ -21,13 +21,15 @@ locals {
   # The ports are those of docker/compose.yaml.
   ports = { code = 4000, mlflow = 5000, webserver = 3000, api = 8000, page = 8501 }
 
-  callers_of = {
-    code      = ["webserver", "daemon"]
-    mlflow    = ["balancer", "code", "run", "api"]
-    webserver = ["balancer", "api"]
-    api       = ["balancer", "page"]
-    page      = ["balancer"]
-  }
+  callers_of = merge(
+    {
+      code      = ["webserver", "daemon"]
+      mlflow    = ["balancer", "code", "run", "api"]
+      webserver = ["balancer", "api"]
+      api       = local.with_page ? ["balancer", "page"] : ["balancer"]
+    },
+    local.with_page ? { page = ["balancer"] } : {},
+  )
 
   postgres_users = ["webserver", "daemon", "code", "run", "mlflow", "databases"]
 
@@ -38,7 +40,8 @@ locals {
     { for from in local.postgres_users : "${from}-database" => { from = from, to = "database", port = 5432 } },
   )
 
-  tasks = ["webserver", "daemon", "code", "run", "mlflow", "api", "page", "databases"]
+  services = concat(["webserver", "daemon", "code", "mlflow", "api"], local.with_page ? ["page"] : [])
+  tasks    = concat(local.services, ["run", "databases"])
 }
 
 module "encryption" {
@@ -50,12 +53,24 @@ module "encryption" {
   deletion_days = var.removable ? 7 : 30
 }
 
+module "boundary" {
+  source = "../boundary"
+
+  name           = local.name
+  account_id     = local.account_id
+  region         = local.region
+  kms_key_arn    = module.encryption.key_arn
+  repository_arn = local.repository_arn
+  spark          = var.spark
+}
+
 module "network" {
   source = "../network"
 
   name                = local.name
   region              = local.region
   kms_key_arn         = module.encryption.key_arn
+  boundary_arn        = module.boundary.arn
   retention_days      = var.retention_days
   cidr                = var.network.cidr
   zones               = slice(sort(data.aws_availability_zones.this.names), 0, var.network.zones)

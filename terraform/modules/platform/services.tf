@@ -1,7 +1,6 @@
 locals {
-  services = local.with_page ? ["webserver", "daemon", "code", "mlflow", "api", "page"] : ["webserver", "daemon", "code", "mlflow", "api"]
-  scaled   = toset([for service in ["api", "page"] : service if contains(local.services, service)])
-  found    = ["code", "mlflow", "webserver", "api"]
+  scaled = toset([for service in ["api", "page"] : service if contains(local.services, service)])
+  found  = ["code", "mlflow", "webserver", "api"]
 }
 
 module "service" {
@@ -46,6 +45,7 @@ module "api_release" {
   name                   = local.name
   account_id             = local.account_id
   region                 = local.region
+  boundary_arn           = module.boundary.arn
   vpc_id                 = module.network.vpc_id
   port                   = local.ports.api
   health_path            = "/health/live"
@@ -56,7 +56,7 @@ module "api_release" {
   role_arns              = [module.identity.task_role_arns["api"], module.identity.execution_role_arns["api"]]
   alarm_names            = module.watching.api_alarm_names
   # It wants a service that is there.
-  with_codedeploy = var.running && !contains(var.not_offered, "codedeploy")
+  with_codedeploy = var.running
 }
 
 module "watching" {
@@ -95,6 +95,7 @@ module "github" {
   state_bucket   = var.github.state_bucket
   state_key_arn  = var.github.state_key_arn
   repository_arn = local.repository_arn
+  boundary_arn   = module.boundary.arn
   zone_ids       = [module.domain.zone_id, module.cluster.zone_id]
   make_provider  = var.first_in_account
 }

@@ -1,20 +1,21 @@
 module "identity" {
   source = "../identity"
 
-  name             = local.name
-  account_id       = local.account_id
-  region           = local.region
-  kms_key_arn      = module.encryption.key_arn
-  buckets          = { lake = module.lake.arns["lake"], landing = module.lake.arns["landing"], mlflow = module.lake.arns["mlflow"] }
-  repository_arn   = local.repository_arn
-  tasks_on_fargate = true
-  spark            = var.spark
+  name           = local.name
+  account_id     = local.account_id
+  region         = local.region
+  kms_key_arn    = module.encryption.key_arn
+  buckets        = { lake = module.lake.arns["lake"], landing = module.lake.arns["landing"], mlflow = module.lake.arns["mlflow"] }
+  boundary_arn   = module.boundary.arn
+  repository_arn = local.repository_arn
+  tasks          = local.tasks
+  spark          = var.spark
 
   secrets_made = [for name in local.secrets_made : module.secrets.arns[name]]
 
   # Of a secret's ARN, without the key in it that a task may want.
   secret_arns = {
-    for task, secrets in local.secrets : task => distinct([for secret in values(secrets) : join(":", slice(split(":", secret), 0, 7))])
+    for task in local.tasks : task => distinct([for secret in values(local.secrets[task]) : join(":", slice(split(":", secret), 0, 7))])
   }
 }
 
@@ -161,7 +162,7 @@ locals {
 
 module "task" {
   source   = "../task"
-  for_each = toset(local.with_page ? local.tasks : [for task in local.tasks : task if task != "page"])
+  for_each = toset(local.tasks)
 
   name               = local.name
   role               = each.key

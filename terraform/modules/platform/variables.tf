@@ -258,14 +258,3 @@ variable "removable" {
   description = "Whether it may be removed with all its data, as for trying things out."
   type        = bool
 }
-
-variable "not_offered" {
-  description = "Services that this account, or what emulates one, does not offer and that are left out: codedeploy."
-  type        = set(string)
-  default     = []
-
-  validation {
-    condition     = length(setsubtract(var.not_offered, ["codedeploy"])) == 0
-    error_message = "Only codedeploy can be left out."
-  }
-}

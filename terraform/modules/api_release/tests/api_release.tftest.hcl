@@ -1,6 +1,7 @@
 mock_provider "aws" {}
 
 variables {
+  boundary_arn           = "arn:aws:iam::123456789012:policy/crm-assets-dev-boundary"
   name                   = "crm-assets-prod"
   account_id             = "123456789012"
   region                 = "us-east-1"

@@ -11,6 +11,7 @@ variables {
   state_bucket   = "crm-assets-state-123456789012"
   state_key_arn  = "arn:aws:kms:us-east-1:123456789012:key/0a1b"
   zone_ids       = ["Z0123456789", "Z9876543210"]
+  boundary_arn   = "arn:aws:iam::123456789012:policy/crm-assets-staging-boundary"
   repository_arn = "arn:aws:ecr:us-east-1:123456789012:repository/crm-assets"
 }
 
@@ -83,6 +84,26 @@ run "only_jobs_of_the_environment_come_in" {
       ["iam:AttachRolePolicy", "iam:CreatePolicy", "iam:CreatePolicyVersion", "iam:DetachRolePolicy"],
     )) == 0
     error_message = "Who deploys may attach a policy that it did not write into the role."
+  }
+}
+
+run "roles_are_made_within_the_boundary_alone" {
+  command = plan
+
+  assert {
+    condition = alltrue([
+      for statement in local.policies.roles.statements : try(statement.Condition.StringEquals["iam:PermissionsBoundary"], "") == var.boundary_arn
+      if statement.Effect == "Allow" && length(setintersection(statement.Action, ["iam:CreateRole", "iam:DeleteRolePolicy", "iam:PutRolePolicy"])) > 0
+    ])
+    error_message = "Who deploys may make a role with more rights than its own."
+  }
+
+  assert {
+    condition = length(setintersection(
+      flatten([for policy in local.policies : [for statement in policy.statements : statement.Action if statement.Effect == "Allow"]]),
+      ["iam:CreatePolicy", "iam:CreatePolicyVersion", "iam:DeletePolicy", "iam:DeleteRolePermissionsBoundary", "iam:PutRolePermissionsBoundary", "iam:SetDefaultPolicyVersion"],
+    )) == 0
+    error_message = "Who deploys may take the boundary away or widen it."
   }
 }
 

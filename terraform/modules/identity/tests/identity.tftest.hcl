@@ -1,19 +1,31 @@
 mock_provider "aws" {}
 
+override_resource {
+  target = aws_iam_role.task
+  values = { arn = "arn:aws:iam::123456789012:role/task" }
+}
+
+override_resource {
+  target = aws_iam_role.execution
+  values = { arn = "arn:aws:iam::123456789012:role/start" }
+}
+
 variables {
-  name             = "crm-assets-dev"
-  account_id       = "123456789012"
-  region           = "us-east-1"
-  kms_key_arn      = "arn:aws:kms:us-east-1:123456789012:key/0a1b"
-  buckets          = { lake = "arn:aws:s3:::lake", landing = "arn:aws:s3:::landing", mlflow = "arn:aws:s3:::mlflow" }
-  repository_arn   = "arn:aws:ecr:us-east-1:123456789012:repository/crm-assets"
-  secrets_made     = ["arn:aws:secretsmanager:us-east-1:123456789012:secret:dagster"]
-  secret_arns      = { api = ["arn:aws:secretsmanager:us-east-1:123456789012:secret:keys"] }
-  tasks_on_fargate = false
+  name           = "crm-assets-dev"
+  account_id     = "123456789012"
+  region         = "us-east-1"
+  kms_key_arn    = "arn:aws:kms:us-east-1:123456789012:key/0a1b"
+  buckets        = { lake = "arn:aws:s3:::lake", landing = "arn:aws:s3:::landing", mlflow = "arn:aws:s3:::mlflow" }
+  repository_arn = "arn:aws:ecr:us-east-1:123456789012:repository/crm-assets"
+  secrets_made   = ["arn:aws:secretsmanager:us-east-1:123456789012:secret:dagster"]
+  secret_arns    = { api = ["arn:aws:secretsmanager:us-east-1:123456789012:secret:keys"] }
+  tasks          = ["webserver", "daemon", "code", "run", "mlflow", "api", "page", "databases"]
+  boundary_arn   = "arn:aws:iam::123456789012:policy/crm-assets-dev-boundary"
 }
 
 run "each_task_has_a_role_and_what_it_calls" {
-  command = plan
+  # Applied, for what it may hand on is known then.
+  command = apply
 
   assert {
     condition     = sort(keys(aws_iam_role.task)) == tolist(["api", "code", "daemon", "databases", "mlflow", "page", "run", "webserver"])
@@ -21,7 +33,7 @@ run "each_task_has_a_role_and_what_it_calls" {
   }
 
   assert {
-    condition     = sort(keys(aws_iam_role_policy.task)) == tolist(["api", "code", "databases", "mlflow", "run"])
+    condition     = sort(keys(aws_iam_role_policy.task)) == tolist(["api", "code", "daemon", "databases", "mlflow", "run", "webserver"])
     error_message = "Who calls nothing of AWS has a policy."
   }
 
@@ -31,8 +43,17 @@ run "each_task_has_a_role_and_what_it_calls" {
   }
 
   assert {
-    condition     = alltrue(flatten([for policy in aws_iam_role_policy.task : [for statement in jsondecode(policy.policy).Statement : [for resource in statement.Resource : resource != "*"]]]))
+    condition = alltrue(flatten([
+      for policy in aws_iam_role_policy.task : [
+        for statement in jsondecode(policy.policy).Statement : statement.Action == ["ecs:DescribeTaskDefinition"] if contains(statement.Resource, "*")
+      ]
+    ]))
     error_message = "A task may do it to everything."
+  }
+
+  assert {
+    condition     = alltrue([for role in concat(values(aws_iam_role.task), values(aws_iam_role.execution)) : role.permissions_boundary == var.boundary_arn])
+    error_message = "A role has no bounds."
   }
 
   assert {
@@ -47,22 +68,7 @@ run "each_task_has_a_role_and_what_it_calls" {
 }
 
 run "the_daemon_starts_runs_and_the_code_location_makes_no_month" {
-  # Applied, for what it may hand on is known then.
   command = apply
-
-  variables {
-    tasks_on_fargate = true
-  }
-
-  override_resource {
-    target = aws_iam_role.task
-    values = { arn = "arn:aws:iam::123456789012:role/task" }
-  }
-
-  override_resource {
-    target = aws_iam_role.execution
-    values = { arn = "arn:aws:iam::123456789012:role/start" }
-  }
 
   assert {
     condition     = strcontains(aws_iam_role_policy.task["daemon"].policy, "ecs:RunTask") && !strcontains(aws_iam_role_policy.task["webserver"].policy, "ecs:RunTask")
