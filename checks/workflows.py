@@ -11,11 +11,14 @@ from typing import Any
 
 import yaml
 
+from deploy.commit_checked import DECIDING
+
 _TARGET = re.compile(r"^([a-z][a-z0-9-]*):(?!=)", re.MULTILINE)
 _PINNED = re.compile(r"^[\w.-]+/[\w./-]+@[0-9a-f]{40}$")
 _USES = re.compile(r"^\s*(?:- )?uses:\s*(\S+)(?:\s+#\s*(\S+))?", re.MULTILINE)
 _VERSION = re.compile(r"^v\d+\.\d+\.\d+$")
 _MAKE = re.compile(r"^make(?P<words>(?: +[A-Za-z0-9_=:./-]+)+)$")
+_SECRET = re.compile(r"\bsecrets\.(?!GITHUB_TOKEN\b)\w+")
 _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 _RUNNER = re.compile(r"^ubuntu-\d\d\.\d\d$")
 _WITH_RIGHTS_OF_OURS = ("pull_request_target", "workflow_run", "issue_comment")
@@ -49,6 +52,7 @@ def problems(root: Path) -> list[Problem]:
     targets = make_targets((root / "Makefile").read_text())
     found: list[Problem] = []
     pins: dict[str, set[str]] = {}
+    reading = frozenset(f"./{file.relative_to(root)}" for file in files if _SECRET.search(file.read_text()))
     for file in files:
         name, text = str(file.relative_to(root)), file.read_text()
         for used, comment in _USES.findall(text):
@@ -56,7 +60,10 @@ def problems(root: Path) -> list[Problem]:
             action, _, commit = used.partition("@")
             if commit:
                 pins.setdefault("/".join(action.split("/")[:2]), set()).add(f"{commit} {comment}")
-        found += [Problem(name, place, told) for place, told in of_workflow(yaml.safe_load(text), targets)]
+        found += [Problem(name, place, told) for place, told in of_workflow(yaml.safe_load(text), targets, reading)]
+        if file.name in DECIDING and "github.sha" not in str(yaml.safe_load(text).get("concurrency")):
+            told = "has no github.sha: GitHub would cancel a commit's run for a newer one's, and deploy neither"
+            found.append(Problem(name, "concurrency", told))
     for action, commits in pins.items():
         if len(commits) > 1:
             found.append(
@@ -75,12 +82,15 @@ def _of_use(used: str, comment: str, root: Path) -> Iterator[str]:
         yield f"has {comment or 'nothing'!r} behind it instead of a comment with its version, such as # v1.2.3"
 
 
-def of_workflow(workflow: Mapping[Any, Any], targets: frozenset[str]) -> Iterator[tuple[str, str]]:
+def of_workflow(
+    workflow: Mapping[Any, Any], targets: frozenset[str], reading: frozenset[str] = frozenset()
+) -> Iterator[tuple[str, str]]:
     """Place and fault of all that is wrong in one workflow.
 
     Args:
         workflow: as YAML reads it, which takes the key `on` for a truth value.
         targets: those of the Makefile.
+        reading: paths of the workflows of this repository that read secrets.
     """
     triggers = workflow.get("on", workflow.get(True))
     names = [triggers] if isinstance(triggers, str) else list(triggers or [])
@@ -92,18 +102,22 @@ def of_workflow(workflow: Mapping[Any, Any], targets: frozenset[str]) -> Iterato
     if "concurrency" not in workflow and names != ["workflow_call"]:
         yield "concurrency", "is missing: two runs would go on side by side"
     for name, job in (workflow.get("jobs") or {}).items():
-        for told in _of_job(job):
+        for told in _of_job(job, reading):
             yield name, told
         for number, step in enumerate(job.get("steps") or [], start=1):
             for told in _of_step(step, targets):
                 yield f"{name}, step {step.get('name', number)}", told
 
 
-def _of_job(job: Mapping[str, Any]) -> Iterator[str]:
+def _of_job(job: Mapping[str, Any], reading: frozenset[str]) -> Iterator[str]:
     if not isinstance(job.get("permissions"), dict):
         yield "permissions are missing, each with its own right"
-    if job.get("secrets") == "inherit":
+    inherits, reads = job.get("secrets") == "inherit", job.get("uses") in reading
+    if inherits and not reads:
         yield "secrets: inherit hands on all of them"
+    if reads and not inherits:
+        # https://github.com/actions/runner/issues/1490
+        yield f"{job['uses']} reads secrets, and those of its environment are empty without secrets: inherit"
     if "uses" in job:
         return
     if not isinstance(job.get("timeout-minutes"), int):

@@ -17,7 +17,7 @@ from typing import Any
 from deploy.command import DeployError, aws
 
 SECONDS = 1200
-"""For new tasks to start, and for requests to move in steps; a job has an hour for everything."""
+"""For new tasks to start, and for requests to move in steps; deploy.yml has time for two of these."""
 PAUSE = 15
 _RUNNING = frozenset({"Created", "Queued", "InProgress", "Baking", "Ready"})
 _WELL = "Succeeded"

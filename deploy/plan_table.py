@@ -42,6 +42,23 @@ def refused(plan: Mapping[str, Any]) -> list[str]:
     return [address for verb, kind, address in changes(plan) if verb in _LOSES and kind in KEPT]
 
 
+def unguarded(plan: Mapping[str, Any]) -> list[str]:
+    """Addresses of the balancer's rules that ask who comes to sign in, and would do so no longer.
+
+    Such a plan loses nothing, and is what a login that was not handed to Terraform looks like.
+    """
+    return [
+        str(change["address"])
+        for change in plan.get("resource_changes", [])
+        if _asks(change["change"].get("before")) and not _asks(change["change"].get("after"))
+    ]
+
+
+def _asks(values: Any) -> bool:
+    actions = (values or {}).get("action") or []
+    return any(isinstance(one, dict) and one.get("type") == "authenticate-oidc" for one in actions)
+
+
 def table(environment: str, plan: Mapping[str, Any]) -> str:
     """A plan as Markdown: how many of each verb, and which; no value of it, for some are secrets."""
     rows = changes(plan)
@@ -53,4 +70,6 @@ def table(environment: str, plan: Mapping[str, Any]) -> str:
     lines += [f"| {verb} | `{address}` |" for verb, _, address in rows]
     if kept := refused(plan):
         lines += ["", f"Refused, for it would lose what {', '.join(f'`{address}`' for address in kept)} holds."]
+    if opened := unguarded(plan):
+        lines += ["", f"Refused, for nobody would be asked to sign in by {', '.join(f'`{one}`' for one in opened)}."]
     return "\n".join(lines) + "\n"

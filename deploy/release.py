@@ -19,7 +19,7 @@ from typing import Any
 from deploy.api_release import ApiRelease, CodeDeploy
 from deploy.command import REPORTS, DeployError, aws, output_of, required, run, summarise
 from deploy.image import checked_digest
-from deploy.plan_table import refused, table
+from deploy.plan_table import refused, table, unguarded
 
 ENVIRONMENTS = ("dev", "staging", "prod")
 PLAN = "release.tfplan"
@@ -122,9 +122,16 @@ def plan(target: Target, variables: Mapping[str, str]) -> None:
     text = table(target.environment, shown)
     target.report.write_text(text)
     summarise(text)
-    if given and (lost := refused(shown)) and variables.get("ALLOW_LOSS") != "yes":
+    if not given or variables.get("ALLOW_LOSS") == "yes":
+        return
+    if lost := refused(shown):
         raise DeployError(
-            f"{', '.join(lost)} would lose what is in there. If that is meant, apply it by hand with ALLOW_LOSS=yes"
+            f"{', '.join(lost)} would lose what is in there. If that is meant, plan it by hand with ALLOW_LOSS=yes"
+        )
+    if opened := unguarded(shown):
+        raise DeployError(
+            f"{', '.join(opened)} would let operators in without signing in: operator_login is neither in "
+            "TERRAFORM_SECRET_VARIABLES nor in a file. If that is meant, plan it by hand with ALLOW_LOSS=yes"
         )
 
 

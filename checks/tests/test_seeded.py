@@ -149,6 +149,21 @@ MISTAKES: dict[str, tuple[str, Change, str]] = {
         replaced(CI, "    timeout-minutes: 20\n", ""),
         "timeout-minutes is missing",
     ),
+    "secrets that do not arrive": (
+        "workflows",
+        replaced(CD, "    secrets: inherit # zizmor: ignore[secrets-inherit]\n", ""),
+        "empty without secrets: inherit",
+    ),
+    "secrets for who reads none": (
+        "workflows",
+        replaced(".github/workflows/deploy.yml", "secrets.TERRAFORM", "vars.TERRAFORM"),
+        "secrets: inherit hands on all of them",
+    ),
+    "a run that gives way to a newer commit's": (
+        "workflows",
+        replaced(CI, "github.ref || github.sha", "github.ref"),
+        "has no github.sha",
+    ),
     "a runner that changes": ("workflows", replaced(CI, "ubuntu-24.04", "ubuntu-latest"), "runs on ubuntu-latest"),
     "updates within the hour": (
         "zizmor",

@@ -11,12 +11,14 @@ from crm_assets_tests.containers.compose import REPOSITORY
 
 SECURITY = (REPOSITORY / "docs" / "security.md").read_text()
 DELIVERY = (REPOSITORY / "docs" / "release.md").read_text()
+NETWORK = (REPOSITORY / "terraform" / "modules" / "platform" / "network.tf").read_text()
 IDENTITY = (REPOSITORY / "terraform" / "modules" / "identity" / "main.tf").read_text()
 WORKFLOWS = {path.name: path.read_text() for path in (REPOSITORY / ".github" / "workflows").glob("*.yml")}
 
 
 def test_every_task_has_its_row() -> None:
-    (listed,) = re.findall(r"tasks = toset\(\[(.+?)\]\)", IDENTITY)
+    services, others = (re.findall(rf"^  {name} += concat\((.+)\)$", NETWORK, re.M) for name in ("services", "tasks"))
+    (listed,) = (f"{one}{another}" for one, another in zip(services, others, strict=True))
     section = SECURITY.partition("## Who may do what on AWS")[2].partition("\n## ")[0]
     assert set(re.findall(r"^\| `(\w+)` \|", section, re.M)) == set(re.findall(r'"(\w+)"', listed))
 

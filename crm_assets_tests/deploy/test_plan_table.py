@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from deploy.plan_table import KEPT, changes, refused, table
+from deploy.plan_table import KEPT, changes, refused, table, unguarded
 
 
 def change(address: str, *actions: str, mode: str = "managed") -> dict[str, Any]:
@@ -58,3 +58,24 @@ def test_each_verb_is_known() -> None:
         "create",
         "delete",
     ]
+
+
+ASKS, FORWARDS = {"type": "authenticate-oidc"}, {"type": "forward"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "opened"),
+    [
+        ([ASKS, FORWARDS], [FORWARDS], True),
+        ([ASKS, FORWARDS], None, True),
+        ([ASKS, FORWARDS], [ASKS, FORWARDS], False),
+        ([FORWARDS], [FORWARDS], False),
+        (None, [ASKS, FORWARDS], False),
+    ],
+)
+def test_a_login_is_not_taken_away_unseen(before: Any, after: Any, opened: bool) -> None:
+    rule = {"address": "module.balancer.aws_lb_listener_rule.fixed", "type": "aws_lb_listener_rule", "mode": "managed"}
+    values = {"before": before and {"action": before}, "after": after and {"action": after}}
+    shown = plan({**rule, "change": {"actions": ["update"], **values}})
+    assert unguarded(shown) == ([rule["address"]] if opened else [])
+    assert ("asked to sign in" in table("prod", shown)) is opened

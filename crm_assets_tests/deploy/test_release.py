@@ -190,6 +190,21 @@ def test_data_is_not_lost_without_somebody_s_saying_so(programs: Programs, capsy
     assert main(["plan"], {**GIVEN, "DIGEST": NEW, "ALLOW_LOSS": "yes"}) == 0
 
 
+def test_a_login_that_was_not_handed_over_is_not_taken_away(
+    programs: Programs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    running(programs, OLD)
+    programs.answer("output", out=outputs())
+    rule = {"address": "aws_lb_listener_rule.fixed", "type": "aws_lb_listener_rule", "mode": "managed"}
+    values = {"before": {"action": [{"type": "authenticate-oidc"}]}, "after": {"action": [{"type": "forward"}]}}
+    programs.answer(
+        "show", out=json.dumps({"resource_changes": [{**rule, "change": {"actions": ["update"], **values}}]})
+    )
+    assert main(["plan"], {**GIVEN, "DIGEST": NEW}) == 1
+    assert "aws_lb_listener_rule.fixed would let operators in without signing in" in capsys.readouterr().err
+    assert main(["plan"], {**GIVEN, "DIGEST": NEW, "ALLOW_LOSS": "yes"}) == 0
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [

@@ -57,7 +57,8 @@ resource "aws_kms_key" "this" {
         Condition = { StringEquals = { "aws:SourceAccount" = var.account_id } }
       },
       {
-        # EventBridge does not tell a key for whom it asks; the topic's policy names the rule that may write to it.
+        # EventBridge tells neither a key nor a topic for whom it asks; it can write to the topic of alarms, and to no other
+        # that this key encrypts.
         Sid       = "Events"
         Effect    = "Allow"
         Principal = { Service = "events.amazonaws.com" }

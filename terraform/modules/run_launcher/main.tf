@@ -24,3 +24,19 @@ resource "aws_cloudwatch_event_target" "lost" {
   target_id = "alarms"
   arn       = var.alarm_topic_arn
 }
+
+# What EventBridge could not hand on is told nowhere else.
+resource "aws_cloudwatch_metric_alarm" "untold" {
+  alarm_name          = "${var.name}-run-lost-untold"
+  alarm_description   = "A run's task was lost, and its message was not delivered."
+  namespace           = "AWS/Events"
+  metric_name         = "FailedInvocations"
+  statistic           = "Sum"
+  period              = 300
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  dimensions          = { RuleName = aws_cloudwatch_event_rule.lost.name }
+  alarm_actions       = [var.alarm_topic_arn]
+}

@@ -24,6 +24,11 @@ run "dagster_is_told_how_to_start_a_run" {
     condition     = strcontains(aws_cloudwatch_event_rule.lost.event_pattern, "TaskFailedToStart")
     error_message = "Nobody hears of a run that could not start."
   }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.untold.dimensions["RuleName"] == aws_cloudwatch_event_target.lost.rule && aws_cloudwatch_metric_alarm.untold.alarm_actions == toset([var.alarm_topic_arn])
+    error_message = "Nobody hears that nobody was told."
+  }
 }
 
 run "at_least_one_run" {

@@ -37,13 +37,37 @@ run "every_alarm_is_told" {
   }
 
   assert {
-    condition     = [for statement in jsondecode(aws_sns_topic_policy.alarms.policy).Statement : statement.Condition if try(statement.Principal.Service == "events.amazonaws.com", false)] == [{ ArnEquals = { "aws:SourceArn" = "arn:aws:events:us-east-1:123456789012:rule/crm-assets-dev-run-lost" } }]
-    error_message = "The rule of lost runs may not write to the topic, or another one may."
+    condition     = [for statement in jsondecode(aws_sns_topic_policy.alarms.policy).Statement : contains(keys(statement), "Condition") if try(statement.Principal.Service == "events.amazonaws.com", false)] == [false]
+    error_message = "EventBridge may not write to the topic: it fulfils no condition."
   }
 
   assert {
     condition     = aws_budgets_budget.this[0].limit_amount == "100" && length(aws_budgets_budget.this[0].notification) == 2
     error_message = "Nobody hears of what it costs."
+  }
+}
+
+run "a_service_that_does_not_run_is_not_unhealthy" {
+  command = plan
+
+  variables {
+    services = []
+  }
+
+  assert {
+    condition     = length(aws_cloudwatch_metric_alarm.unhealthy) == 0
+    error_message = "Whoever sets up an environment is told that nothing runs yet."
+  }
+}
+
+run "late_figures_are_waited_for" {
+  command = plan
+
+  assert {
+    condition = [for alarm in [aws_cloudwatch_metric_alarm.api_errors, aws_cloudwatch_metric_alarm.api_slow, aws_cloudwatch_metric_alarm.unhealthy["api"]] : one([for query in alarm.metric_query : query.expression if query.expression != null && query.expression != ""])] == [
+      "IF(SUM([r0, r1]) > 20, 100 * SUM([e0, e1]) / SUM([r0, r1]), 0)", "MAX([m0, m1])", "SUM([m0, m1])",
+    ]
+    error_message = "What has no figure yet counts as one."
   }
 }
 
