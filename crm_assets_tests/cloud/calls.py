@@ -38,6 +38,8 @@ ACTIONS: Mapping[str, tuple[str, ...]] = {
     "emr-serverless.get_dashboard_for_job_run": ("emr-serverless:GetDashboardForJobRun",),
     "emr-serverless.get_application": ("emr-serverless:GetApplication",),
     "emr-serverless.cancel_job_run": ("emr-serverless:CancelJobRun",),
+    "secretsmanager.describe_secret": ("secretsmanager:DescribeSecret",),
+    "secretsmanager.put_secret_value": ("secretsmanager:PutSecretValue",),
 }
 """A method of a client of boto3 -> what has to be allowed for it."""
 
@@ -55,7 +57,7 @@ class Place:
     """Code that calls AWS.
 
     Args:
-        modules: where it is, as `dagster_aws.ecs.launcher`; a package is all of its modules.
+        modules: where it is, as `dagster_aws.ecs.launcher`, or its file; a package is all of its modules.
         services: whose methods are looked for there.
         makes: the calls of it that happen here.
         spared: the calls that are written there and do not happen here -> why.
@@ -109,6 +111,8 @@ ARTIFACTS = frozenset(
     }
 )
 
+MAKING = frozenset({"secretsmanager.describe_secret", "secretsmanager.put_secret_value"})
+
 PLACES: Mapping[str, Place] = {
     "crm_assets": Place(
         ("crm_assets",),
@@ -129,6 +133,7 @@ PLACES: Mapping[str, Place] = {
         {"ecs.register_task_definition": "Terraform registers the one of runs, and it is named to the launcher"},
     ),
     "feature jobs": Place(("dagster_aws.pipes.clients.emr_serverless",), ("emr-serverless",), FOLLOWING_JOBS, {}),
+    "databases": Place(("docker/make_databases.py",), ("s3", "ecs", "secretsmanager"), MAKING, {}),
     "MLflow": Place(("mlflow.store.artifact.s3_artifact_repo",), ("s3",), ARTIFACTS, {}),
 }
 
@@ -163,6 +168,7 @@ USES: Mapping[str, tuple[Use, ...]] = {
     # It takes runs from the queue and watches them; the webserver only puts them there, and may stop one.
     "daemon": (Use(LAUNCHING, "runs"),),
     "webserver": (Use(STOPPING, "runs"),),
+    "databases": (Use(MAKING, "secrets"),),
 }
 """Service -> what the code in its task calls AWS for."""
 

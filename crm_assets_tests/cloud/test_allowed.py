@@ -76,6 +76,7 @@ def places(made: Made, on: str) -> str:
                 rf"arn:aws:iam::\d{{12}}:role/{name}-run(-start)?",
             ]
         ),
+        "secrets": rf"arn:aws:secretsmanager:{ACCOUNT}:secret:{name}/((dagster|mlflow)-database-url|page-cookie)-\w+",
         "feature jobs": "|".join(
             [
                 rf"arn:aws:emr-serverless:{ACCOUNT}:/applications/[^*]+(/jobruns/\*)?",
@@ -90,7 +91,7 @@ def test_a_service_may_do_what_its_code_calls_and_nothing_else(made: Made, servi
     uses, role = uses_of(made, service), task_role(made, service)
     assert role.actions - KEY == actions_of(uses, switched=True)
     assert role.managed == frozenset()
-    with_a_key = any(use.on in {"lake", "landing", "artifacts"} for use in uses)
+    with_a_key = any(use.on in {"lake", "landing", "artifacts", "secrets"} for use in uses)
     assert with_a_key or not role.actions & KEY
     wrong = [
         f"{action} on {resource}"

@@ -8,6 +8,8 @@ import importlib.util
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from crm_assets_tests.containers.compose import REPOSITORY
+
 _OF_BOTO3 = {"s3": {"upload_file", "upload_fileobj", "download_file", "download_fileobj", "generate_presigned_url"}}
 """Methods that boto3 adds to those of the service."""
 
@@ -16,7 +18,8 @@ def written_calls(modules: Iterable[str], services: Iterable[str]) -> frozenset[
     """The methods, each as `s3.get_object`, that any of the modules calls or asks a paginator or waiter for.
 
     A method of any object counts that is named as one of a client: it is for whoever reads the result to say that it is
-    none. Raises ModuleNotFoundError for a module that is not installed.
+    none. A module is named as it is imported, or by its file in the repository. Raises ModuleNotFoundError for one that
+    is not installed.
     """
     names = {name: f"{service}.{name}" for service in services for name in methods(service)}
     found = set()
@@ -45,6 +48,9 @@ def _asks_for_another(function: ast.expr) -> bool:
 
 
 def _files(module: str) -> Iterator[Path]:
+    if module.endswith(".py"):
+        yield REPOSITORY / module
+        return
     # `find_spec` of a submodule imports what is above it.
     top, *below = module.split(".")
     spec = importlib.util.find_spec(top)

@@ -18,6 +18,11 @@ output "buckets" {
   value       = module.platform.buckets
 }
 
+output "key_arn" {
+  description = "Key that everything at rest is encrypted with, for who else reads it."
+  value       = module.platform.key_arn
+}
+
 output "secret_arns" {
   description = "Secrets by name."
   value       = module.platform.secret_arns

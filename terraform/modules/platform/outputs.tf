@@ -23,6 +23,11 @@ output "buckets" {
   value       = module.lake.names
 }
 
+output "key_arn" {
+  description = "Key that everything at rest is encrypted with, for who else reads it."
+  value       = module.encryption.key_arn
+}
+
 output "secret_arns" {
   description = "Secrets by name; api-keys and others are filled in by people."
   value       = module.secrets.arns
