@@ -11,7 +11,17 @@ import pytest
 from crm_assets_tests.containers.compose import REPOSITORY
 from crm_assets_tests.deploy.programs import stand_ins
 from deploy.command import DeployError
-from deploy.commit_checked import DECIDING, PAUSE, SECONDS, UNSEEN, main, passed_and_open, wait
+from deploy.commit_checked import (
+    DECIDING,
+    LOOKED_AT,
+    PAUSE,
+    SECONDS,
+    UNSEEN,
+    main,
+    newer_that_passed,
+    passed_and_open,
+    wait,
+)
 
 COMMIT = "0123456789" * 4
 
@@ -64,13 +74,50 @@ def test_a_commit_is_asked_for_by_all_of_its_digits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "output"))
     programs = stand_ins(tmp_path / "programs", monkeypatch, "gh")
+    later = "9876543210" * 4
+    compared = f"repos/{{owner}}/{{repo}}/compare/{COMMIT}...main"
+    programs.answer(compared, out=json.dumps({"commits": [{"sha": later}]}))
     programs.answer("api", out=json.dumps({"workflow_runs": [run(name) for name in DECIDING]}))
     monkeypatch.setenv("COMMIT", "main")
     assert main() == 1
     monkeypatch.setenv("COMMIT", COMMIT)
     assert main() == 0
-    assert [call for call in programs.calls if f"head_sha={COMMIT}&event=push" in call[-1]] == programs.calls
+    asked = [call[-1] for call in programs.calls]
+    assert asked[1] == compared
+    assert [f"head_sha={one}&event=push" in asked[place] for one, place in ((COMMIT, 0), (later, 2))] == [True, True]
+    assert (tmp_path / "output").read_text() == "superseded=true\n"
+    assert f"on {later} already" in capsys.readouterr().out
+
+
+PASSED = [run(name) for name in DECIDING]
+
+
+@pytest.mark.parametrize(
+    ("told", "newest"),
+    [
+        ({}, None),
+        ({"b": PASSED}, "b"),
+        ({"b": PASSED, "c": PASSED}, "c"),
+        ({"b": PASSED, "c": [run("ci.yml"), run("security.yml", None)]}, "b"),
+        ({"b": PASSED, "c": [run("ci.yml", "failure"), run("security.yml")]}, "b"),
+        ({"b": [run("ci.yml")]}, None),
+    ],
+)
+def test_a_newer_commit_that_has_passed_is_known(told: dict[str, list[dict[str, Any]]], newest: str | None) -> None:
+    assert newer_that_passed(["b", "c"], lambda commit: told.get(commit, [])) == newest
+
+
+def test_no_more_commits_are_asked_for_than_matter() -> None:
+    asked: list[str] = []
+
+    def runs(commit: str) -> list[dict[str, Any]]:
+        asked.append(commit)
+        return []
+
+    assert newer_that_passed([str(number) for number in range(100)], runs) is None
+    assert asked == [str(number) for number in range(99, 99 - LOOKED_AT, -1)]
 
 
 def test_what_decides_runs_on_main() -> None:
