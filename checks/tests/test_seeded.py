@@ -115,7 +115,7 @@ MISTAKES: dict[str, tuple[str, Change, str]] = {
         "is no make target with plain arguments",
     ),
     "a key that GitHub does not know": ("actionlint", replaced(CI, "timeout-minutes", "time-out"), 'key "time-out"'),
-    "a job that waits for none": ("actionlint", replaced(CD, "needs: build", "needs: built"), '"built" which does not'),
+    "a job that waits for none": ("actionlint", replaced(CD, "needs: released", "needs: release"), '"release" which'),
     "an output that no step has": (
         "actionlint",
         replaced(CD, "steps.push.outputs.digest", "steps.pusch.outputs.digest"),
