@@ -37,6 +37,13 @@ locals {
           ]
           Resource = ["*"]
         },
+        {
+          # The provider asks for the one whose resource id it has, by a filter, and that is asking for all of them.
+          Sid      = "Databases"
+          Effect   = "Allow"
+          Action   = ["rds:DescribeDBInstances"]
+          Resource = ["arn:aws:rds:${local.place}:db:*"]
+        },
       ]
     }
     read = {
@@ -83,8 +90,8 @@ locals {
             "iam:ListRolePolicies",
             "kms:DescribeKey", "kms:GetKeyPolicy", "kms:GetKeyRotationStatus", "kms:ListResourceTags",
             "logs:ListTagsForResource",
-            "rds:DescribeDBInstances", "rds:DescribeDBParameterGroups", "rds:DescribeDBParameters",
-            "rds:DescribeDBSubnetGroups", "rds:ListTagsForResource",
+            "rds:DescribeDBParameterGroups", "rds:DescribeDBParameters", "rds:DescribeDBSubnetGroups",
+            "rds:ListTagsForResource",
             "secretsmanager:DescribeSecret", "secretsmanager:GetResourcePolicy", "secretsmanager:ListSecretVersionIds",
             "sns:GetTopicAttributes", "sns:ListTagsForResource",
           ]
@@ -144,9 +151,9 @@ locals {
             "ec2:AuthorizeSecurityGroupIngress", "ec2:CreateRoute", "ec2:CreateTags", "ec2:DeleteFlowLogs",
             "ec2:DeleteInternetGateway", "ec2:DeleteNatGateway", "ec2:DeleteRoute", "ec2:DeleteRouteTable",
             "ec2:DeleteSecurityGroup", "ec2:DeleteSubnet", "ec2:DeleteTags", "ec2:DeleteVpc", "ec2:DeleteVpcEndpoints",
-            "ec2:DetachInternetGateway", "ec2:DisassociateRouteTable", "ec2:ModifySubnetAttribute",
-            "ec2:ModifyVpcAttribute", "ec2:ModifyVpcEndpoint", "ec2:ReleaseAddress", "ec2:ReplaceRoute",
-            "ec2:RevokeSecurityGroupEgress", "ec2:RevokeSecurityGroupIngress",
+            "ec2:DetachInternetGateway", "ec2:DisassociateRouteTable", "ec2:ModifySecurityGroupRules",
+            "ec2:ModifySubnetAttribute", "ec2:ModifyVpcAttribute", "ec2:ModifyVpcEndpoint", "ec2:ReleaseAddress",
+            "ec2:ReplaceRoute", "ec2:RevokeSecurityGroupEgress", "ec2:RevokeSecurityGroupIngress",
             "servicediscovery:DeleteNamespace", "servicediscovery:DeleteService", "servicediscovery:UpdateService",
           ]
           Resource  = ["*"]
@@ -166,9 +173,10 @@ locals {
             "elasticloadbalancing:CreateRule", "elasticloadbalancing:CreateTargetGroup",
             "elasticloadbalancing:DeleteListener", "elasticloadbalancing:DeleteLoadBalancer",
             "elasticloadbalancing:DeleteRule", "elasticloadbalancing:DeleteTargetGroup",
-            "elasticloadbalancing:ModifyListener", "elasticloadbalancing:ModifyLoadBalancerAttributes",
-            "elasticloadbalancing:ModifyRule", "elasticloadbalancing:ModifyTargetGroup",
-            "elasticloadbalancing:ModifyTargetGroupAttributes", "elasticloadbalancing:RemoveTags",
+            "elasticloadbalancing:ModifyListener", "elasticloadbalancing:ModifyListenerAttributes",
+            "elasticloadbalancing:ModifyLoadBalancerAttributes", "elasticloadbalancing:ModifyRule",
+            "elasticloadbalancing:ModifyTargetGroup", "elasticloadbalancing:ModifyTargetGroupAttributes",
+            "elasticloadbalancing:RemoveTags", "elasticloadbalancing:SetRulePriorities",
             "elasticloadbalancing:SetSecurityGroups", "elasticloadbalancing:SetSubnets",
             "wafv2:AssociateWebACL", "wafv2:CreateWebACL", "wafv2:DeleteLoggingConfiguration", "wafv2:DeleteWebACL",
             "wafv2:DisassociateWebACL", "wafv2:PutLoggingConfiguration", "wafv2:TagResource", "wafv2:UntagResource",
@@ -227,15 +235,16 @@ locals {
             "codedeploy:DeleteApplication", "codedeploy:DeleteDeploymentGroup", "codedeploy:GetApplicationRevision",
             "codedeploy:GetDeployment", "codedeploy:GetDeploymentConfig", "codedeploy:RegisterApplicationRevision",
             "codedeploy:TagResource", "codedeploy:UpdateDeploymentGroup",
-            "ecs:CreateCluster", "ecs:CreateService", "ecs:DeleteCluster", "ecs:DeleteService", "ecs:DescribeTasks",
-            "ecs:PutClusterCapacityProviders", "ecs:RunTask", "ecs:TagResource", "ecs:UntagResource", "ecs:UpdateCluster",
+            "ecs:CreateCluster", "ecs:CreateService", "ecs:DeleteCluster", "ecs:DeleteService",
+            "ecs:PutClusterCapacityProviders", "ecs:TagResource", "ecs:UntagResource", "ecs:UpdateCluster",
             "ecs:UpdateService",
             "events:DeleteRule", "events:PutRule", "events:PutTargets", "events:RemoveTargets", "events:TagResource",
             "logs:CreateLogGroup", "logs:DeleteLogGroup", "logs:DeleteMetricFilter", "logs:PutMetricFilter",
             "logs:PutRetentionPolicy", "logs:TagResource", "logs:UntagResource", "logs:AssociateKmsKey",
-            "rds:AddTagsToResource", "rds:CreateDBInstance", "rds:CreateDBParameterGroup", "rds:CreateDBSubnetGroup",
-            "rds:DeleteDBInstance", "rds:DeleteDBParameterGroup", "rds:DeleteDBSubnetGroup", "rds:ModifyDBInstance",
-            "rds:ModifyDBParameterGroup", "rds:ModifyDBSubnetGroup", "rds:RemoveTagsFromResource",
+            # A database is changed here, and made, restored and removed by people.
+            "rds:AddTagsToResource", "rds:CreateDBParameterGroup", "rds:CreateDBSubnetGroup",
+            "rds:DeleteDBParameterGroup", "rds:DeleteDBSubnetGroup", "rds:ModifyDBInstance", "rds:ModifyDBParameterGroup",
+            "rds:ModifyDBSubnetGroup", "rds:RemoveTagsFromResource",
             "secretsmanager:CreateSecret", "secretsmanager:DeleteSecret",
             "secretsmanager:TagResource", "secretsmanager:UpdateSecret",
             "sns:CreateTopic", "sns:DeleteTopic", "sns:SetTopicAttributes", "sns:Subscribe", "sns:TagResource",
@@ -251,7 +260,11 @@ locals {
             "application-autoscaling:PutScalingPolicy", "application-autoscaling:RegisterScalableTarget",
             "application-autoscaling:TagResource", "codedeploy:ContinueDeployment", "codedeploy:GetDeploymentTarget",
             "codedeploy:StopDeployment", "ecr:GetAuthorizationToken", "ecs:DeregisterTaskDefinition", "ecs:RegisterTaskDefinition",
-            "elasticloadbalancing:SetWebACL", "kms:CreateKey", "logs:CreateLogDelivery", "logs:DeleteLogDelivery", "sns:Unsubscribe",
+            "elasticloadbalancing:SetWebACL", "kms:CreateKey",
+            # The firewall's log is delivered, and lets itself be written to, by the account's list of both.
+            "logs:CreateLogDelivery", "logs:DeleteLogDelivery", "logs:DescribeResourcePolicies", "logs:GetLogDelivery",
+            "logs:ListLogDeliveries", "logs:PutResourcePolicy", "logs:UpdateLogDelivery",
+            "sns:Unsubscribe",
           ]
           Resource = ["*"]
           # As above: nothing of another region.
@@ -338,7 +351,6 @@ locals {
     "arn:aws:ecs:${local.place}:cluster/${var.name}",
     "arn:aws:ecs:${local.place}:service/${var.name}/${var.name}-*",
     "arn:aws:ecs:${local.place}:task-definition/${var.name}-*",
-    "arn:aws:ecs:${local.place}:task/${var.name}/*",
     "arn:aws:events:${local.place}:rule/${var.name}-*",
     "arn:aws:iam::${var.account_id}:oidc-provider/${local.issuer}",
     "arn:aws:iam::${var.account_id}:policy/${var.name}-*",
