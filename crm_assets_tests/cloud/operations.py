@@ -39,6 +39,7 @@ RENAMED: Mapping[str, tuple[str, ...]] = {
     "s3:DeletePublicAccessBlock": ("s3:PutBucketPublicAccessBlock",),
     # A budget is seen or changed as a whole.
     "budgets:CreateBudget": ("budgets:ModifyBudget",),
+    "budgets:CreateNotification": ("budgets:ModifyBudget",),
     "budgets:DeleteBudget": ("budgets:ModifyBudget",),
     "budgets:DescribeBudget": ("budgets:ViewBudget",),
     "budgets:DescribeNotificationsForBudget": ("budgets:ViewBudget",),

@@ -28,8 +28,7 @@ locals {
             "elasticloadbalancing:DescribeTags", "elasticloadbalancing:DescribeTargetGroupAttributes",
             "elasticloadbalancing:DescribeTargetGroups",
             "logs:DescribeLogGroups", "logs:DescribeMetricFilters",
-            "route53:GetChange", "route53:GetHostedZone", "route53:ListHostedZones", "route53:ListResourceRecordSets",
-            "route53:ListTagsForResource",
+            "route53:GetChange", "route53:GetHostedZone", "route53:ListResourceRecordSets", "route53:ListTagsForResource",
             "servicediscovery:GetNamespace", "servicediscovery:GetOperation", "servicediscovery:GetService",
             "servicediscovery:ListTagsForResource",
             "sns:GetSubscriptionAttributes", "sts:GetCallerIdentity",
@@ -68,9 +67,9 @@ locals {
           Sid    = "BucketsButNoObjects"
           Effect = "Allow"
           Action = [
-            "s3:GetAccelerateConfiguration", "s3:GetBucketAcl", "s3:GetBucketCORS", "s3:GetBucketLocation",
-            "s3:GetBucketLogging", "s3:GetBucketObjectLockConfiguration", "s3:GetBucketOwnershipControls",
-            "s3:GetBucketPolicy", "s3:GetBucketPublicAccessBlock", "s3:GetBucketRequestPayment", "s3:GetBucketTagging",
+            "s3:GetAccelerateConfiguration", "s3:GetBucketAcl", "s3:GetBucketCORS", "s3:GetBucketLogging",
+            "s3:GetBucketObjectLockConfiguration", "s3:GetBucketOwnershipControls", "s3:GetBucketPolicy",
+            "s3:GetBucketPublicAccessBlock", "s3:GetBucketRequestPayment", "s3:GetBucketTagging",
             "s3:GetBucketVersioning", "s3:GetBucketWebsite", "s3:GetEncryptionConfiguration",
             "s3:GetLifecycleConfiguration", "s3:GetReplicationConfiguration", "s3:ListBucket",
           ]
@@ -83,7 +82,7 @@ locals {
             "budgets:ListTagsForResource", "budgets:ViewBudget",
             "codedeploy:GetApplication", "codedeploy:GetDeploymentGroup", "codedeploy:ListTagsForResource",
             "ecr:DescribeRepositories", "ecr:GetLifecyclePolicy", "ecr:ListTagsForResource",
-            "ecs:DescribeClusters", "ecs:DescribeServices", "ecs:ListTagsForResource",
+            "ecs:DescribeClusters", "ecs:DescribeServices",
             "events:DescribeRule", "events:ListTagsForResource", "events:ListTargetsByRule",
             "iam:GetOpenIDConnectProvider", "iam:GetPolicy", "iam:GetPolicyVersion", "iam:GetRole", "iam:GetRolePolicy",
             "iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole", "iam:ListPolicyVersions",
@@ -92,7 +91,7 @@ locals {
             "logs:ListTagsForResource",
             "rds:DescribeDBParameterGroups", "rds:DescribeDBParameters", "rds:DescribeDBSubnetGroups",
             "rds:ListTagsForResource",
-            "secretsmanager:DescribeSecret", "secretsmanager:GetResourcePolicy", "secretsmanager:ListSecretVersionIds",
+            "secretsmanager:DescribeSecret", "secretsmanager:GetResourcePolicy",
             "sns:GetTopicAttributes", "sns:ListTagsForResource",
           ]
           Resource = local.own
@@ -127,6 +126,13 @@ locals {
           Condition = { StringEquals = { "aws:RequestedRegion" = [var.region, "us-east-1"] } }
         },
         {
+          # Cloud Map makes its zone with the rights of who asks for a namespace.
+          Sid      = "ZoneOfNamespace"
+          Effect   = "Allow"
+          Action   = ["ec2:DescribeRegions", "route53:ListHostedZonesByName"]
+          Resource = ["*"]
+        },
+        {
           # What is made may be tagged as it is made, or whatever has another environment's tag could be given this one's.
           Sid       = "TagWhatIsMade"
           Effect    = "Allow"
@@ -150,10 +156,11 @@ locals {
             "ec2:AssociateRouteTable", "ec2:AttachInternetGateway", "ec2:AuthorizeSecurityGroupEgress",
             "ec2:AuthorizeSecurityGroupIngress", "ec2:CreateRoute", "ec2:CreateTags", "ec2:DeleteFlowLogs",
             "ec2:DeleteInternetGateway", "ec2:DeleteNatGateway", "ec2:DeleteRoute", "ec2:DeleteRouteTable",
-            "ec2:DeleteSecurityGroup", "ec2:DeleteSubnet", "ec2:DeleteTags", "ec2:DeleteVpc", "ec2:DeleteVpcEndpoints",
-            "ec2:DetachInternetGateway", "ec2:DisassociateRouteTable", "ec2:ModifySecurityGroupRules",
-            "ec2:ModifySubnetAttribute", "ec2:ModifyVpcAttribute", "ec2:ModifyVpcEndpoint", "ec2:ReleaseAddress",
-            "ec2:ReplaceRoute", "ec2:RevokeSecurityGroupEgress", "ec2:RevokeSecurityGroupIngress",
+            "ec2:DeleteSecurityGroup", "ec2:DeleteSubnet", "ec2:DeleteTags", "ec2:DeleteVpc",
+            "ec2:DeleteVpcEndpoints", "ec2:DetachInternetGateway", "ec2:DisassociateAddress",
+            "ec2:DisassociateRouteTable", "ec2:ModifySecurityGroupRules", "ec2:ModifySubnetAttribute",
+            "ec2:ModifyVpcAttribute", "ec2:ModifyVpcEndpoint", "ec2:ReleaseAddress", "ec2:ReplaceRoute",
+            "ec2:RevokeSecurityGroupEgress", "ec2:RevokeSecurityGroupIngress",
             "servicediscovery:DeleteNamespace", "servicediscovery:DeleteService", "servicediscovery:UpdateService",
           ]
           Resource  = ["*"]
