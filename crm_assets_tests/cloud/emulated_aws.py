@@ -57,7 +57,14 @@ class EmulatedAws:
 
     def held(self) -> list[str]:
         """What the account holds at the moment that an untouched one does not, each as `service.Kind label state`."""
-        with urllib.request.urlopen(f"{self.url}/held", timeout=60) as answer:
+        return self._told("held")
+
+    def called(self) -> frozenset[str]:
+        """The operations that were asked for since this was last asked, each as `service:Operation`."""
+        return frozenset(self._told("called"))
+
+    def _told(self, what: str) -> list[str]:
+        with urllib.request.urlopen(f"{self.url}/{what}", timeout=60) as answer:
             found: list[str] = json.load(answer)
         return found
 

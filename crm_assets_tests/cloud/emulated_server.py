@@ -1,11 +1,13 @@
-"""moto's server with one answer more, `/held`: what the account holds at the moment that an untouched one does not.
+"""moto's server with two answers more.
 
-moto's own list has everything that was ever made. This runs in the environment that moto is in, with the port as its
-only argument.
+`/held` is what the account holds at the moment that an untouched one does not; moto's own list has everything that was
+ever made. `/called` is which operations were asked for since it was last asked, whether moto knows them or not.
+This runs in the environment that moto is in, with the port as its only argument.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import threading
@@ -22,6 +24,7 @@ from werkzeug.serving import run_simple
 # Run as a program, it has its own folder for the top of its modules.
 sys.path.append(str(Path(__file__).parents[2]))
 from crm_assets_tests.cloud.emulated_gaps import fill
+from crm_assets_tests.cloud.operations import operation_of
 
 UNTOUCHED = "000000000000"
 _LABELS = ("arn", "id", "name")
@@ -107,17 +110,51 @@ class Answers:
         return body
 
 
+class Calls:
+    """Notes which operation each request asks for."""
+
+    def __init__(self) -> None:
+        self._noting = threading.Lock()
+        self._noted: set[str] = set()
+
+    def note(self, environment: dict[str, Any]) -> None:
+        """Note the operation of a request; what it carries can still be read afterwards."""
+        headers = {
+            name.removeprefix("HTTP_").replace("_", "-").lower(): str(value)
+            for name, value in environment.items()
+            if name.startswith("HTTP_") or name == "CONTENT_TYPE"
+        }
+        body = b""
+        if headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+            body = environment["wsgi.input"].read(int(environment["CONTENT_LENGTH"]))
+            environment["wsgi.input"] = io.BytesIO(body)
+        operation = operation_of(
+            environment["REQUEST_METHOD"], environment["PATH_INFO"], environment["QUERY_STRING"], headers, body.decode()
+        )
+        if operation is not None:
+            with self._noting:
+                self._noted.add(operation)
+
+    def told(self) -> list[str]:
+        """What was noted since this was last asked, sorted."""
+        with self._noting:
+            noted, self._noted = self._noted, set()
+        return sorted(noted)
+
+
 def serve(port: int) -> None:
     """Answer on the port until the process is ended."""
     fill()
-    answered = Answers()
+    answered, calls = Answers(), Calls()
     moto = DomainDispatcherApplication(create_backend_app)
 
     def application(environment: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-        if environment["PATH_INFO"] != "/held":
+        told = {"/held": held, "/called": calls.told}.get(environment["PATH_INFO"])
+        if told is None:
+            calls.note(environment)
             return answered(environment, start, moto)
         start("200 OK", [("Content-Type", "application/json")])
-        return [json.dumps(held()).encode()]
+        return [json.dumps(told()).encode()]
 
     run_simple("127.0.0.1", port, application, threaded=True, request_handler=MotoRequestHandler)
 

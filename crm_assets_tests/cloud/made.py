@@ -24,6 +24,7 @@ class Made:
         after: addresses in the state after it was removed.
         held: what the account itself says that it holds with the environment, and after it.
         seconds: that each step took.
+        calls: the operations of AWS that Terraform asked for in each step.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Made:
     after: list[str]
     held: tuple[list[str], list[str]]
     seconds: Mapping[str, float]
+    calls: Mapping[str, frozenset[str]]
 
     @property
     def made(self) -> list[dict[str, Any]]:
@@ -59,12 +61,15 @@ ON_SPARK = {
 def cycle(name: str, folder: Path) -> Made:
     """Make an environment with the values of its example, plan it again and remove it, all in a folder."""
     seconds: dict[str, float] = {}
-
-    def timed(step: str, began: float) -> None:
-        seconds[step] = time.monotonic() - began
+    calls: dict[str, frozenset[str]] = {}
 
     tree = copied(folder)
     emulate(tree / "environments" / name)
+
+    def ended(step: str, began: float) -> None:
+        seconds[step] = time.monotonic() - began
+        calls[step] = aws.called()
+
     with emulated_aws(folder / "moto.log") as aws:
         options = tuple(f"-var-file={file.name}" for file in (tree / "environments" / name).glob("example.tfvars"))
         if name in ON_SPARK:
@@ -72,19 +77,19 @@ def cycle(name: str, folder: Path) -> Made:
         terraform = Terraform(tree / "environments" / name, aws.environment, options)
         began = time.monotonic()
         terraform.init()
-        timed("init", began)
+        ended("init", began)
         began = time.monotonic()
         terraform.apply()
-        timed("apply", began)
+        ended("apply", began)
         state, during = terraform.state(), aws.held()
         began = time.monotonic()
         replanned = terraform.replan()
-        timed("re-plan", began)
+        ended("re-plan", began)
         began = time.monotonic()
         if re.search(r"^  removable += false$", (terraform.folder / "main.tf").read_text(), re.MULTILINE):
             (terraform.folder / "removable_override.tf").write_text(REMOVABLE)
             terraform.apply()
         terraform.destroy()
-        timed("destroy", began)
+        ended("destroy", began)
         after = terraform.addresses()
-        return Made(name, state, replanned, after, (during, aws.held()), seconds)
+        return Made(name, state, replanned, after, (during, aws.held()), seconds, calls)

@@ -28,14 +28,20 @@ locals {
             "elasticloadbalancing:DescribeTags", "elasticloadbalancing:DescribeTargetGroupAttributes",
             "elasticloadbalancing:DescribeTargetGroups",
             "logs:DescribeLogGroups", "logs:DescribeMetricFilters",
-            "route53:GetChange", "route53:GetHostedZone", "route53:ListHostedZones", "route53:ListResourceRecordSets",
-            "route53:ListTagsForResource",
+            "route53:GetChange", "route53:GetHostedZone", "route53:ListResourceRecordSets", "route53:ListTagsForResource",
             "servicediscovery:GetNamespace", "servicediscovery:GetOperation", "servicediscovery:GetService",
             "servicediscovery:ListTagsForResource",
             "sns:GetSubscriptionAttributes", "sts:GetCallerIdentity",
             "wafv2:GetLoggingConfiguration", "wafv2:GetWebACL", "wafv2:GetWebACLForResource", "wafv2:ListTagsForResource",
           ]
           Resource = ["*"]
+        },
+        {
+          # The provider asks for the one whose resource id it has, by a filter, and that is asking for all of them.
+          Sid      = "Databases"
+          Effect   = "Allow"
+          Action   = ["rds:DescribeDBInstances"]
+          Resource = ["arn:aws:rds:${local.place}:db:*"]
         },
       ]
     }
@@ -61,9 +67,9 @@ locals {
           Sid    = "BucketsButNoObjects"
           Effect = "Allow"
           Action = [
-            "s3:GetAccelerateConfiguration", "s3:GetBucketAcl", "s3:GetBucketCORS", "s3:GetBucketLocation",
-            "s3:GetBucketLogging", "s3:GetBucketObjectLockConfiguration", "s3:GetBucketOwnershipControls",
-            "s3:GetBucketPolicy", "s3:GetBucketPublicAccessBlock", "s3:GetBucketRequestPayment", "s3:GetBucketTagging",
+            "s3:GetAccelerateConfiguration", "s3:GetBucketAcl", "s3:GetBucketCORS", "s3:GetBucketLogging",
+            "s3:GetBucketObjectLockConfiguration", "s3:GetBucketOwnershipControls", "s3:GetBucketPolicy",
+            "s3:GetBucketPublicAccessBlock", "s3:GetBucketRequestPayment", "s3:GetBucketTagging",
             "s3:GetBucketVersioning", "s3:GetBucketWebsite", "s3:GetEncryptionConfiguration",
             "s3:GetLifecycleConfiguration", "s3:GetReplicationConfiguration", "s3:ListBucket",
           ]
@@ -76,16 +82,16 @@ locals {
             "budgets:ListTagsForResource", "budgets:ViewBudget",
             "codedeploy:GetApplication", "codedeploy:GetDeploymentGroup", "codedeploy:ListTagsForResource",
             "ecr:DescribeRepositories", "ecr:GetLifecyclePolicy", "ecr:ListTagsForResource",
-            "ecs:DescribeClusters", "ecs:DescribeServices", "ecs:ListTagsForResource",
+            "ecs:DescribeClusters", "ecs:DescribeServices",
             "events:DescribeRule", "events:ListTagsForResource", "events:ListTargetsByRule",
             "iam:GetOpenIDConnectProvider", "iam:GetPolicy", "iam:GetPolicyVersion", "iam:GetRole", "iam:GetRolePolicy",
             "iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole", "iam:ListPolicyVersions",
             "iam:ListRolePolicies",
             "kms:DescribeKey", "kms:GetKeyPolicy", "kms:GetKeyRotationStatus", "kms:ListResourceTags",
             "logs:ListTagsForResource",
-            "rds:DescribeDBInstances", "rds:DescribeDBParameterGroups", "rds:DescribeDBParameters",
-            "rds:DescribeDBSubnetGroups", "rds:ListTagsForResource",
-            "secretsmanager:DescribeSecret", "secretsmanager:GetResourcePolicy", "secretsmanager:ListSecretVersionIds",
+            "rds:DescribeDBParameterGroups", "rds:DescribeDBParameters", "rds:DescribeDBSubnetGroups",
+            "rds:ListTagsForResource",
+            "secretsmanager:DescribeSecret", "secretsmanager:GetResourcePolicy",
             "sns:GetTopicAttributes", "sns:ListTagsForResource",
           ]
           Resource = local.own
@@ -120,6 +126,13 @@ locals {
           Condition = { StringEquals = { "aws:RequestedRegion" = [var.region, "us-east-1"] } }
         },
         {
+          # Cloud Map makes its zone with the rights of who asks for a namespace.
+          Sid      = "ZoneOfNamespace"
+          Effect   = "Allow"
+          Action   = ["ec2:DescribeRegions", "route53:ListHostedZonesByName"]
+          Resource = ["*"]
+        },
+        {
           # What is made may be tagged as it is made, or whatever has another environment's tag could be given this one's.
           Sid       = "TagWhatIsMade"
           Effect    = "Allow"
@@ -143,8 +156,9 @@ locals {
             "ec2:AssociateRouteTable", "ec2:AttachInternetGateway", "ec2:AuthorizeSecurityGroupEgress",
             "ec2:AuthorizeSecurityGroupIngress", "ec2:CreateRoute", "ec2:CreateTags", "ec2:DeleteFlowLogs",
             "ec2:DeleteInternetGateway", "ec2:DeleteNatGateway", "ec2:DeleteRoute", "ec2:DeleteRouteTable",
-            "ec2:DeleteSecurityGroup", "ec2:DeleteSubnet", "ec2:DeleteTags", "ec2:DeleteVpc", "ec2:DeleteVpcEndpoints",
-            "ec2:DetachInternetGateway", "ec2:DisassociateRouteTable", "ec2:ModifySubnetAttribute",
+            "ec2:DeleteSecurityGroup", "ec2:DeleteSubnet", "ec2:DeleteTags", "ec2:DeleteVpc",
+            "ec2:DeleteVpcEndpoints", "ec2:DetachInternetGateway", "ec2:DisassociateAddress",
+            "ec2:DisassociateRouteTable", "ec2:ModifySecurityGroupRules", "ec2:ModifySubnetAttribute",
             "ec2:ModifyVpcAttribute", "ec2:ModifyVpcEndpoint", "ec2:ReleaseAddress", "ec2:ReplaceRoute",
             "ec2:RevokeSecurityGroupEgress", "ec2:RevokeSecurityGroupIngress",
             "servicediscovery:DeleteNamespace", "servicediscovery:DeleteService", "servicediscovery:UpdateService",
@@ -166,9 +180,10 @@ locals {
             "elasticloadbalancing:CreateRule", "elasticloadbalancing:CreateTargetGroup",
             "elasticloadbalancing:DeleteListener", "elasticloadbalancing:DeleteLoadBalancer",
             "elasticloadbalancing:DeleteRule", "elasticloadbalancing:DeleteTargetGroup",
-            "elasticloadbalancing:ModifyListener", "elasticloadbalancing:ModifyLoadBalancerAttributes",
-            "elasticloadbalancing:ModifyRule", "elasticloadbalancing:ModifyTargetGroup",
-            "elasticloadbalancing:ModifyTargetGroupAttributes", "elasticloadbalancing:RemoveTags",
+            "elasticloadbalancing:ModifyListener", "elasticloadbalancing:ModifyListenerAttributes",
+            "elasticloadbalancing:ModifyLoadBalancerAttributes", "elasticloadbalancing:ModifyRule",
+            "elasticloadbalancing:ModifyTargetGroup", "elasticloadbalancing:ModifyTargetGroupAttributes",
+            "elasticloadbalancing:RemoveTags", "elasticloadbalancing:SetRulePriorities",
             "elasticloadbalancing:SetSecurityGroups", "elasticloadbalancing:SetSubnets",
             "wafv2:AssociateWebACL", "wafv2:CreateWebACL", "wafv2:DeleteLoggingConfiguration", "wafv2:DeleteWebACL",
             "wafv2:DisassociateWebACL", "wafv2:PutLoggingConfiguration", "wafv2:TagResource", "wafv2:UntagResource",
@@ -227,15 +242,16 @@ locals {
             "codedeploy:DeleteApplication", "codedeploy:DeleteDeploymentGroup", "codedeploy:GetApplicationRevision",
             "codedeploy:GetDeployment", "codedeploy:GetDeploymentConfig", "codedeploy:RegisterApplicationRevision",
             "codedeploy:TagResource", "codedeploy:UpdateDeploymentGroup",
-            "ecs:CreateCluster", "ecs:CreateService", "ecs:DeleteCluster", "ecs:DeleteService", "ecs:DescribeTasks",
-            "ecs:PutClusterCapacityProviders", "ecs:RunTask", "ecs:TagResource", "ecs:UntagResource", "ecs:UpdateCluster",
+            "ecs:CreateCluster", "ecs:CreateService", "ecs:DeleteCluster", "ecs:DeleteService",
+            "ecs:PutClusterCapacityProviders", "ecs:TagResource", "ecs:UntagResource", "ecs:UpdateCluster",
             "ecs:UpdateService",
             "events:DeleteRule", "events:PutRule", "events:PutTargets", "events:RemoveTargets", "events:TagResource",
             "logs:CreateLogGroup", "logs:DeleteLogGroup", "logs:DeleteMetricFilter", "logs:PutMetricFilter",
             "logs:PutRetentionPolicy", "logs:TagResource", "logs:UntagResource", "logs:AssociateKmsKey",
-            "rds:AddTagsToResource", "rds:CreateDBInstance", "rds:CreateDBParameterGroup", "rds:CreateDBSubnetGroup",
-            "rds:DeleteDBInstance", "rds:DeleteDBParameterGroup", "rds:DeleteDBSubnetGroup", "rds:ModifyDBInstance",
-            "rds:ModifyDBParameterGroup", "rds:ModifyDBSubnetGroup", "rds:RemoveTagsFromResource",
+            # A database is changed here, and made, restored and removed by people.
+            "rds:AddTagsToResource", "rds:CreateDBParameterGroup", "rds:CreateDBSubnetGroup",
+            "rds:DeleteDBParameterGroup", "rds:DeleteDBSubnetGroup", "rds:ModifyDBInstance", "rds:ModifyDBParameterGroup",
+            "rds:ModifyDBSubnetGroup", "rds:RemoveTagsFromResource",
             "secretsmanager:CreateSecret", "secretsmanager:DeleteSecret",
             "secretsmanager:TagResource", "secretsmanager:UpdateSecret",
             "sns:CreateTopic", "sns:DeleteTopic", "sns:SetTopicAttributes", "sns:Subscribe", "sns:TagResource",
@@ -251,7 +267,11 @@ locals {
             "application-autoscaling:PutScalingPolicy", "application-autoscaling:RegisterScalableTarget",
             "application-autoscaling:TagResource", "codedeploy:ContinueDeployment", "codedeploy:GetDeploymentTarget",
             "codedeploy:StopDeployment", "ecr:GetAuthorizationToken", "ecs:DeregisterTaskDefinition", "ecs:RegisterTaskDefinition",
-            "elasticloadbalancing:SetWebACL", "kms:CreateKey", "logs:CreateLogDelivery", "logs:DeleteLogDelivery", "sns:Unsubscribe",
+            "elasticloadbalancing:SetWebACL", "kms:CreateKey",
+            # The firewall's log is delivered, and lets itself be written to, by the account's list of both.
+            "logs:CreateLogDelivery", "logs:DeleteLogDelivery", "logs:DescribeResourcePolicies", "logs:GetLogDelivery",
+            "logs:ListLogDeliveries", "logs:PutResourcePolicy", "logs:UpdateLogDelivery",
+            "sns:Unsubscribe",
           ]
           Resource = ["*"]
           # As above: nothing of another region.
@@ -338,7 +358,6 @@ locals {
     "arn:aws:ecs:${local.place}:cluster/${var.name}",
     "arn:aws:ecs:${local.place}:service/${var.name}/${var.name}-*",
     "arn:aws:ecs:${local.place}:task-definition/${var.name}-*",
-    "arn:aws:ecs:${local.place}:task/${var.name}/*",
     "arn:aws:events:${local.place}:rule/${var.name}-*",
     "arn:aws:iam::${var.account_id}:oidc-provider/${local.issuer}",
     "arn:aws:iam::${var.account_id}:policy/${var.name}-*",

@@ -199,8 +199,8 @@ locals {
       Effect    = "Allow"
       Principal = { Service = "logdelivery.elasticloadbalancing.amazonaws.com" }
       Action    = "s3:PutObject"
-      Resource  = "arn:aws:s3:::${var.name}-logs-${var.account_id}/balancer/AWSLogs/${var.account_id}/*"
-      Condition = { StringEquals = { "aws:SourceAccount" = var.account_id } }
+      # The path says whose balancers: AWS puts the account's id into it, and does not say that it tells it besides.
+      Resource = "arn:aws:s3:::${var.name}-logs-${var.account_id}/balancer/AWSLogs/${var.account_id}/*"
     },
   ]
 }

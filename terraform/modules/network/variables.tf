@@ -8,6 +8,16 @@ variable "name" {
   }
 }
 
+variable "account_id" {
+  description = "Account that it is in."
+  type        = string
+
+  validation {
+    condition     = can(regex("^\\d{12}$", var.account_id))
+    error_message = "An account's id has twelve digits."
+  }
+}
+
 variable "kms_key_arn" {
   description = "Key that everything at rest is encrypted with."
   type        = string

@@ -68,6 +68,7 @@ module "network" {
   source = "../network"
 
   name                = local.name
+  account_id          = local.account_id
   region              = local.region
   kms_key_arn         = module.encryption.key_arn
   boundary_arn        = module.boundary.arn

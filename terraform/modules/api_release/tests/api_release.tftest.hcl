@@ -41,6 +41,11 @@ run "a_tenth_first_and_back_on_an_alarm" {
     ] == [[["*"], "arn:aws:ecs:us-east-1:123456789012:service/crm-assets-prod/crm-assets-prod-api"]]
     error_message = "CodeDeploy may not put a version beside the old one, which knows no resources, or may do so elsewhere."
   }
+
+  assert {
+    condition     = [for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Resource if contains(statement.Action, "cloudwatch:DescribeAlarms")] == [["*"]]
+    error_message = "CodeDeploy is told of no alarm, and takes nothing back."
+  }
 }
 
 run "it_can_be_left_out" {

@@ -87,6 +87,34 @@ run "only_jobs_of_the_environment_come_in" {
   }
 }
 
+run "a_database_is_found_by_its_resource_id" {
+  command = plan
+
+  assert {
+    condition = [
+      for statement in local.policies.look.statements : statement.Resource if contains(statement.Action, "rds:DescribeDBInstances")
+    ] == [["arn:aws:rds:us-east-1:123456789012:db:*"]]
+    error_message = "The provider's question for a database, which names none, is refused."
+  }
+
+  assert {
+    condition = length(setintersection(
+      flatten([for policy in local.policies : [for statement in policy.statements : statement.Action if statement.Effect == "Allow"]]),
+      ["rds:CreateDBInstance", "rds:DeleteDBInstance", "rds:RestoreDBInstanceFromDBSnapshot", "rds:RestoreDBInstanceToPointInTime"],
+    )) == 0
+    error_message = "Who deploys may make or remove a database."
+  }
+}
+
+run "what_starts_tasks_is_the_platform" {
+  command = plan
+
+  assert {
+    condition     = !contains(flatten([for policy in local.policies : [for statement in policy.statements : statement.Action]]), "ecs:RunTask")
+    error_message = "Who deploys may start the databases' task with a command of its own."
+  }
+}
+
 run "roles_are_made_within_the_boundary_alone" {
   command = plan
 

@@ -44,6 +44,15 @@ run "nothing_is_public_and_everything_is_encrypted_and_kept" {
   }
 }
 
+run "balancers_of_this_account_alone_write_their_log" {
+  command = plan
+
+  assert {
+    condition     = [for writer in local.log_writers : writer.Resource if writer.Sid == "Balancer"] == ["arn:aws:s3:::crm-assets-dev-logs-123456789012/balancer/AWSLogs/123456789012/*"]
+    error_message = "The path of what balancers write does not say whose they are."
+  }
+}
+
 run "names_are_of_one_form" {
   command = plan
 

@@ -3,6 +3,7 @@ mock_provider "aws" {}
 variables {
   boundary_arn   = "arn:aws:iam::123456789012:policy/crm-assets-dev-boundary"
   name           = "crm-assets-dev"
+  account_id     = "123456789012"
   region         = "us-east-1"
   kms_key_arn    = "arn:aws:kms:us-east-1:123456789012:key/0a1b"
   cidr           = "10.20.0.0/16"
@@ -42,6 +43,25 @@ run "without_a_gateway_tasks_have_public_addresses" {
     condition     = length(distinct(concat([for subnet in aws_subnet.public : subnet.cidr_block], [for subnet in aws_subnet.private : subnet.cidr_block]))) == 4
     error_message = "Subnets overlap."
   }
+}
+
+run "only_flow_logs_of_this_account_are_written" {
+  command = plan
+
+  assert {
+    condition     = jsondecode(aws_iam_role.flow_log.assume_role_policy).Statement[0].Condition.StringEquals["aws:SourceAccount"] == "123456789012"
+    error_message = "Another account's flow logs may be written with this role."
+  }
+}
+
+run "an_account_has_twelve_digits" {
+  command = plan
+
+  variables {
+    account_id = "12"
+  }
+
+  expect_failures = [var.account_id]
 }
 
 run "with_one_gateway_tasks_are_private" {
