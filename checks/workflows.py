@@ -122,6 +122,9 @@ def _of_job(job: Mapping[str, Any], reading: frozenset[str]) -> Iterator[str]:
         return
     if not isinstance(job.get("timeout-minutes"), int):
         yield "timeout-minutes is missing: a run that hangs costs six hours"
+    steps = sum(step.get("timeout-minutes", 0) for step in job.get("steps") or [])
+    if isinstance(job.get("timeout-minutes"), int) and steps >= job["timeout-minutes"]:
+        yield f"timeout-minutes is {job['timeout-minutes']}, and its steps may take {steps}: the last may be cut off"
     if not _RUNNER.match(str(job.get("runs-on"))):
         yield f"runs on {job.get('runs-on')}, which is another machine some day: name a version of Ubuntu"
     for name, service in (job.get("services") or {}).items():

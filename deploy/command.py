@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -42,12 +43,32 @@ def aws(service: str, *arguments: str) -> Any:
     return json.loads(told) if told.strip() else None
 
 
-def run(command: Sequence[str]) -> None:
-    """Start a program that shows what it does. Raises DeployError when it fails."""
+def run(command: Sequence[str], *, seconds: float | None = None, ending: float = 300) -> None:
+    """Start a program that shows what it does. Raises DeployError when it fails or takes too long.
+
+    Args:
+        command: the program and its arguments.
+        seconds: after which it is interrupted, as from a keyboard, so that it can end in order; never by default.
+        ending: seconds that it then has before it is killed.
+    """
     try:
-        code = subprocess.run(command, check=False).returncode
+        process = subprocess.Popen(command)
     except FileNotFoundError:
         raise DeployError(f"{command[0]} is not installed") from None
+    try:
+        code = process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(ending)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        raise DeployError(f"{' '.join(command[:3])} took longer than {seconds:.0f} s and was ended") from None
+    except KeyboardInterrupt:
+        # It was interrupted with us, and ends in order.
+        process.wait()
+        raise
     if code:
         raise DeployError(f"{' '.join(command[:3])} failed with code {code}; what it said is above")
 

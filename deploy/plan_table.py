@@ -16,6 +16,15 @@ KEPT = frozenset(
 )
 """Kinds of resources that hold what cannot be made again: nothing of them goes without somebody's saying so."""
 
+BY_PEOPLE = frozenset(
+    {
+        "aws_iam_openid_connect_provider",
+        "aws_iam_policy",
+        "aws_iam_role_policy_attachment",
+    }
+)
+"""Kinds of resources that say what workflows and roles may do at most. Who deploys may not change them."""
+
 _VERBS: Mapping[tuple[str, ...], str] = {
     ("create",): "create",
     ("update",): "change",
@@ -40,6 +49,26 @@ def changes(plan: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 def refused(plan: Mapping[str, Any]) -> list[str]:
     """Addresses that would lose what they hold."""
     return [address for verb, kind, address in changes(plan) if verb in _LOSES and kind in KEPT]
+
+
+def by_people(plan: Mapping[str, Any]) -> list[str]:
+    """Addresses of what only people may change: who may do what at most, who comes in from GitHub, and databases.
+
+    Who deploys lacks the rights (terraform/modules/github/policies.tf), and would stop half way.
+    """
+    found = []
+    for change in plan.get("resource_changes", []):
+        kind, what = change["type"], change["change"]
+        before, after = what.get("before") or {}, what.get("after") or {}
+        verb = _VERBS.get(tuple(what["actions"]))
+        if (verb and kind in BY_PEOPLE) or (kind == "aws_db_instance" and verb not in {None, "change"}):
+            found.append(str(change["address"]))
+        elif kind == "aws_iam_role" and verb not in {None, "delete"}:
+            bound = after.get("permissions_boundary") or what.get("after_unknown", {}).get("permissions_boundary")
+            moved = verb == "change" and before.get("permissions_boundary") != after.get("permissions_boundary")
+            if moved or not bound:
+                found.append(str(change["address"]))
+    return found
 
 
 def unguarded(plan: Mapping[str, Any]) -> list[str]:
@@ -70,6 +99,8 @@ def table(environment: str, plan: Mapping[str, Any]) -> str:
     lines += [f"| {verb} | `{address}` |" for verb, _, address in rows]
     if kept := refused(plan):
         lines += ["", f"Refused, for it would lose what {', '.join(f'`{address}`' for address in kept)} holds."]
+    if ours := by_people(plan):
+        lines += ["", f"For people to apply first, with rights of their own: {', '.join(f'`{one}`' for one in ours)}."]
     if opened := unguarded(plan):
         lines += ["", f"Refused, for nobody would be asked to sign in by {', '.join(f'`{one}`' for one in opened)}."]
     return "\n".join(lines) + "\n"

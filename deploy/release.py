@@ -19,7 +19,7 @@ from typing import Any
 from deploy.api_release import ApiRelease, CodeDeploy
 from deploy.command import REPORTS, DeployError, aws, output_of, required, run, summarise
 from deploy.image import checked_digest
-from deploy.plan_table import refused, table, unguarded
+from deploy.plan_table import by_people, refused, table, unguarded
 
 ENVIRONMENTS = ("dev", "staging", "prod")
 PLAN = "release.tfplan"
@@ -27,6 +27,10 @@ VARIABLES = "job.auto.tfvars"
 MASKED_VARIABLES = "job_secrets.auto.tfvars"
 SERVICE = "code"
 """The service whose image is what runs: it is changed with every release, and by ECS alone."""
+
+
+APPLY_SECONDS = 1800
+"""After which Terraform is told to end: it writes the state and takes its lock away, as a job that is cut off does not."""
 
 
 @dataclass(frozen=True)
@@ -122,16 +126,21 @@ def plan(target: Target, variables: Mapping[str, str]) -> None:
     text = table(target.environment, shown)
     target.report.write_text(text)
     summarise(text)
-    if not given or variables.get("ALLOW_LOSS") == "yes":
+    if not given or variables.get("BY_HAND") == "yes":
         return
     if lost := refused(shown):
         raise DeployError(
-            f"{', '.join(lost)} would lose what is in there. If that is meant, plan it by hand with ALLOW_LOSS=yes"
+            f"{', '.join(lost)} would lose what is in there. If that is meant, plan it yourself with BY_HAND=yes"
+        )
+    if ours := by_people(shown):
+        raise DeployError(
+            f"{', '.join(ours)} may not be changed by a deployment, which would stop half way: apply it first with "
+            "rights of your own, as with make deploy-plan BY_HAND=yes"
         )
     if opened := unguarded(shown):
         raise DeployError(
             f"{', '.join(opened)} would let operators in without signing in: operator_login is neither in "
-            "TERRAFORM_SECRET_VARIABLES nor in a file. If that is meant, plan it by hand with ALLOW_LOSS=yes"
+            "TERRAFORM_SECRET_VARIABLES nor in a file. If that is meant, plan it yourself with BY_HAND=yes"
         )
 
 
@@ -147,7 +156,7 @@ def apply(target: Target, variables: Mapping[str, str]) -> None:
     REPORTS.mkdir(exist_ok=True)
     before = {"digest": target.running_digest()}
     note(target, before)
-    run(target.terraform("apply", "-input=false", "-lock-timeout=10m", PLAN))
+    run(target.terraform("apply", "-input=false", "-lock-timeout=10m", PLAN), seconds=APPLY_SECONDS)
     release = _api_release(target)
     if release and not _takes_requests(target, lambda version: version == release.task_definition):
         # Noted at once: a job may be cut off while requests move.
@@ -171,7 +180,7 @@ def rollback(target: Target, variables: Mapping[str, str]) -> None:
     if (number := before.get("release")) and CodeDeploy().take_back(number):
         summarise(f"CodeDeploy has taken the API's requests back from {number}")
     arguments = ["-input=false", "-auto-approve", "-lock-timeout=10m", *_image(checked_digest(digest))]
-    run(target.terraform("apply", *arguments))
+    run(target.terraform("apply", *arguments), seconds=APPLY_SECONDS)
     release = _api_release(target)
     # Terraform has made a version of its own for the old image: it is the image that counts.
     if release and not _takes_requests(target, lambda version: digest_of(version) == digest):

@@ -164,6 +164,11 @@ MISTAKES: dict[str, tuple[str, Change, str]] = {
         replaced(CI, "github.ref || github.sha", "github.ref"),
         "has no github.sha",
     ),
+    "no time to go back": (
+        "workflows",
+        replaced(".github/workflows/deploy.yml", "timeout-minutes: 270", "timeout-minutes: 60"),
+        "the last may be cut off",
+    ),
     "a runner that changes": ("workflows", replaced(CI, "ubuntu-24.04", "ubuntu-latest"), "runs on ubuntu-latest"),
     "updates within the hour": (
         "zizmor",

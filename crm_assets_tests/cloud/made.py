@@ -52,7 +52,7 @@ module "platform" {
 ON_SPARK = {
     "staging": (
         '-var=spark={application_arn="arn:aws:emr-serverless:us-east-1:123456789012:/applications/00f1a2b3c4d5e6f7",'
-        'role_arn="arn:aws:iam::123456789012:role/crm-assets-staging-features"}'
+        'role_arn="arn:aws:iam::123456789012:role/crm-assets-features-staging"}'
     )
 }
 """The environment that has its features computed on Spark -> how it is told."""

@@ -80,7 +80,7 @@ def places(made: Made, on: str) -> str:
         "feature jobs": "|".join(
             [
                 rf"arn:aws:emr-serverless:{ACCOUNT}:/applications/[^*]+(/jobruns/\*)?",
-                rf"arn:aws:iam::\d{{12}}:role/{name}-[a-z-]+",
+                rf"arn:aws:iam::\d{{12}}:role/crm-assets-features-{made.name}",
             ]
         ),
     }[on]
@@ -149,10 +149,35 @@ def test_an_action_without_resources_stands_on_everything(made: Made) -> None:
     assert {name: useless for name, role in found.items() if (useless := of_no_use(role, without))} == {}
 
 
+def bounded(made: Made) -> dict[str, Role]:
+    """The roles that who deploys may change."""
+    name = f"crm-assets-{made.name}"
+    # What the role by which RDS measures may do is people's, as the database is.
+    people = {f"{name}-github-plan", f"{name}-github-deploy", f"{name}-database-monitoring"}
+    return {each: role for each, role in roles(made.state).items() if each not in people}
+
+
 def test_a_role_has_bounds_and_nothing_that_they_take_away(made: Made) -> None:
-    found = {name: role for name, role in roles(made.state).items() if "-github-" not in name}
+    found = bounded(made)
     assert {name for name, role in found.items() if role.bounds is None} == set()
     assert {name: lost for name, role in found.items() if (lost := out_of_bounds(role))} == {}
+
+
+def test_bounds_are_no_wider_than_all_roles_together(made: Made) -> None:
+    found = bounded(made)
+    (bounds,) = {role.bounds for role in found.values()}
+    assert bounds
+    used = {action for role in found.values() for action in role.actions}
+    # Without CodeDeploy nobody moves requests.
+    blue_green = any(name.endswith("-release") for name in found)
+    assert {bound.action for bound in bounds} - used == (set() if blue_green else MOVING)
+    others = rf":key/|:repository/crm-assets$|:secret:rds!db-|:role/crm-assets-features-{made.name}$"
+    named = rf"crm-assets-{made.name}[-:/]|{others}"
+    elsewhere = {bound.resource for bound in bounds if not re.search(named, bound.resource)}
+    on_spark = {resource for resource in elsewhere if ":/applications/" in resource}
+    assert bool(on_spark) is (made.name in ON_SPARK)
+    assert {bound.action for bound in bounds if bound.resource in elsewhere - on_spark} <= LOOKING
+    assert elsewhere - on_spark == {"*"}
 
 
 def test_a_role_is_handed_on_to_one_service_alone(made: Made) -> None:
@@ -195,6 +220,29 @@ def test_policies_have_the_size_that_aws_takes(made: Made) -> None:
 
 
 MADE = re.compile(r"Add|Allocate|ChangeTags|Create|Put|Register|Request|Tag|Untag")
+MOVING = {
+    "ecs:CreateTaskSet",
+    "ecs:DeleteTaskSet",
+    "ecs:DescribeServices",
+    "ecs:UpdateServicePrimaryTaskSet",
+    "cloudwatch:DescribeAlarms",
+    "elasticloadbalancing:DescribeListeners",
+    "elasticloadbalancing:DescribeRules",
+    "elasticloadbalancing:DescribeTargetGroups",
+    "elasticloadbalancing:ModifyListener",
+    "elasticloadbalancing:ModifyRule",
+}
+LOOKING = {
+    "cloudwatch:DescribeAlarms",
+    "ecr:GetAuthorizationToken",
+    "ecs:CreateTaskSet",
+    "ecs:DescribeTaskDefinition",
+    "elasticloadbalancing:DescribeListeners",
+    "elasticloadbalancing:DescribeRules",
+    "elasticloadbalancing:DescribeTargetGroups",
+    "logs:DescribeLogGroups",
+}
+"""Actions that are allowed on everything: they know no resources, or only tell what is there."""
 SCALING = "application-autoscaling:"
 """A target's ARN has an id that AWS thinks of, and no policy can name its tag."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from deploy.plan_table import KEPT, changes, refused, table, unguarded
+from deploy.plan_table import BY_PEOPLE, KEPT, by_people, changes, refused, table, unguarded
 
 
 def change(address: str, *actions: str, mode: str = "managed") -> dict[str, Any]:
@@ -79,3 +79,42 @@ def test_a_login_is_not_taken_away_unseen(before: Any, after: Any, opened: bool)
     shown = plan({**rule, "change": {"actions": ["update"], **values}})
     assert unguarded(shown) == ([rule["address"]] if opened else [])
     assert ("asked to sign in" in table("prod", shown)) is opened
+
+
+BOUND = {"permissions_boundary": "arn:aws:iam::123456789012:policy/crm-assets-prod-boundary"}
+FREE = {"permissions_boundary": None}
+
+
+@pytest.mark.parametrize("kind", sorted(BY_PEOPLE))
+@pytest.mark.parametrize("verb", ["create", "update", "delete"])
+def test_what_workflows_may_do_is_for_people_to_change(kind: str, verb: str) -> None:
+    shown = plan(change(f"module.github.{kind}.this", verb), change("aws_iam_role_policy.task", "update"))
+    assert by_people(shown) == [f"module.github.{kind}.this"]
+    assert "For people to apply first" in table("prod", shown)
+
+
+@pytest.mark.parametrize(
+    ("verb", "before", "after", "unknown", "for_people"),
+    [
+        ("create", None, BOUND, {}, False),
+        ("create", None, FREE, {"permissions_boundary": True}, False),
+        ("create", None, FREE, {}, True),
+        ("update", BOUND, BOUND, {}, False),
+        ("update", FREE, BOUND, {}, True),
+        ("update", BOUND, FREE, {}, True),
+        ("update", FREE, FREE, {}, True),
+        ("delete", BOUND, None, {}, False),
+        ("no-op", FREE, FREE, {}, False),
+    ],
+)
+def test_a_role_is_made_and_changed_within_its_boundary_alone(
+    verb: str, before: Any, after: Any, unknown: dict[str, Any], for_people: bool
+) -> None:
+    what = {"actions": [verb], "before": before, "after": after, "after_unknown": unknown}
+    shown = plan({"address": "aws_iam_role.task", "type": "aws_iam_role", "mode": "managed", "change": what})
+    assert by_people(shown) == (["aws_iam_role.task"] if for_people else [])
+
+
+@pytest.mark.parametrize(("verb", "for_people"), [("create", True), ("delete", True), ("update", False)])
+def test_a_database_is_made_by_people(verb: str, for_people: bool) -> None:
+    assert bool(by_people(plan(change("module.database.aws_db_instance.this", verb)))) is for_people

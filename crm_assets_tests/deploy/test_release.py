@@ -187,7 +187,16 @@ def test_data_is_not_lost_without_somebody_s_saying_so(programs: Programs, capsy
     programs.answer("show", out=shown(("aws_db_instance", "delete")))
     assert main(["plan"], {**GIVEN, "DIGEST": NEW}) == 1
     assert "aws_db_instance.this would lose what is in there" in capsys.readouterr().err
-    assert main(["plan"], {**GIVEN, "DIGEST": NEW, "ALLOW_LOSS": "yes"}) == 0
+    assert main(["plan"], {**GIVEN, "DIGEST": NEW, "BY_HAND": "yes"}) == 0
+
+
+def test_what_only_people_may_change_is_not_begun(programs: Programs, capsys: pytest.CaptureFixture[str]) -> None:
+    running(programs, OLD)
+    programs.answer("output", out=outputs())
+    programs.answer("show", out=shown(("aws_iam_policy", "update")))
+    assert main(["plan"], {**GIVEN, "DIGEST": NEW}) == 1
+    assert "aws_iam_policy.this may not be changed by a deployment" in capsys.readouterr().err
+    assert main(["plan"], {**GIVEN, "DIGEST": NEW, "BY_HAND": "yes"}) == 0
 
 
 def test_a_login_that_was_not_handed_over_is_not_taken_away(
@@ -202,7 +211,7 @@ def test_a_login_that_was_not_handed_over_is_not_taken_away(
     )
     assert main(["plan"], {**GIVEN, "DIGEST": NEW}) == 1
     assert "aws_lb_listener_rule.fixed would let operators in without signing in" in capsys.readouterr().err
-    assert main(["plan"], {**GIVEN, "DIGEST": NEW, "ALLOW_LOSS": "yes"}) == 0
+    assert main(["plan"], {**GIVEN, "DIGEST": NEW, "BY_HAND": "yes"}) == 0
 
 
 @pytest.mark.parametrize(

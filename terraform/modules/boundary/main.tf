@@ -1,5 +1,6 @@
 # The most that a role of this environment can ever do, whatever its policies say. A workflow that deploys may make and
-# change roles only within it, and may not change it: a role with more rights cannot be had from there.
+# change roles only within it, and may not change it: a role with more rights cannot be had from there. The role by which
+# RDS measures has none, for it comes before the password that is named here; who deploys cannot change what it may do.
 
 locals {
   place = "${var.region}:${var.account_id}"
@@ -18,8 +19,8 @@ locals {
     Sid    = "Secrets"
     Effect = "Allow"
     Action = ["secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"]
-    # The second is the master password's, which RDS names itself; its own key and the role's policy say whose.
-    Resource = ["arn:aws:secretsmanager:${local.place}:secret:${var.name}/*", "arn:aws:secretsmanager:${local.place}:secret:rds!db-*"]
+    # RDS names the master password's itself.
+    Resource = ["arn:aws:secretsmanager:${local.place}:secret:${var.name}/*", var.master_secret_arn]
   }
 
   key = {
@@ -30,14 +31,10 @@ locals {
   }
 
   logs = {
-    Sid    = "Logs"
-    Effect = "Allow"
-    Action = [
-      "logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:GetLogEvents", "logs:PutLogEvents",
-      "logs:PutRetentionPolicy",
-    ]
-    # The second is the name that RDS gives the group of what it measures, wherever it is.
-    Resource = ["arn:aws:logs:${local.place}:log-group:/${var.name}/*", "arn:aws:logs:*:*:log-group:RDSOSMetrics*"]
+    Sid      = "Logs"
+    Effect   = "Allow"
+    Action   = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:GetLogEvents", "logs:PutLogEvents"]
+    Resource = ["arn:aws:logs:${local.place}:log-group:/${var.name}/*"]
   }
 
   image = {

@@ -38,6 +38,11 @@ variable "repository_arn" {
   type        = string
 }
 
+variable "master_secret_arn" {
+  description = "Secret in which RDS keeps the database's master password."
+  type        = string
+}
+
 variable "spark" {
   description = "EMR Serverless on which runs may have features computed: the application's ARN and the job's role; none when it is null."
   type        = object({ application_arn = string, role_arn = string })

@@ -47,8 +47,7 @@ resource "aws_cloudwatch_log_group" "this" {
 }
 
 resource "aws_iam_role" "monitoring" {
-  name                 = "${var.name}-database-monitoring"
-  permissions_boundary = var.boundary_arn
+  name = "${var.name}-database-monitoring"
 
   assume_role_policy = jsonencode({
     Version = "2012-10-17"

@@ -83,8 +83,3 @@ variable "removable" {
   type        = bool
   default     = false
 }
-
-variable "boundary_arn" {
-  description = "Policy that is the most its roles can do, see modules/boundary."
-  type        = string
-}

@@ -26,7 +26,8 @@ resource "aws_iam_role" "this" {
 
   name                 = "${var.name}-github-${each.key}"
   description          = "Workflows of ${var.repository}: ${each.key}"
-  max_session_duration = 3600
+  # As long as the longest steps of deploy.yml that go on with one session.
+  max_session_duration = each.key == "deploy" ? 7200 : 3600
 
   assume_role_policy = jsonencode({
     Version = "2012-10-17"

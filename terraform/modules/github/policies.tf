@@ -316,8 +316,9 @@ locals {
           Sid    = "NotItsOwn"
           Effect = "Deny"
           Action = [
-            "iam:AttachRolePolicy", "iam:CreatePolicyVersion", "iam:DeleteRole", "iam:DeleteRolePolicy",
-            "iam:DetachRolePolicy", "iam:PutRolePolicy", "iam:UpdateAssumeRolePolicy",
+            "iam:AttachRolePolicy", "iam:CreatePolicyVersion", "iam:CreateRole", "iam:DeleteRole", "iam:DeleteRolePolicy",
+            "iam:DetachRolePolicy", "iam:PutRolePolicy", "iam:TagRole", "iam:UntagRole", "iam:UpdateAssumeRolePolicy",
+            "iam:UpdateRole", "iam:UpdateRoleDescription",
           ]
           Resource = ["arn:aws:iam::${var.account_id}:role/${var.name}-github-*", "arn:aws:iam::${var.account_id}:policy/${var.name}-github-*"]
         },

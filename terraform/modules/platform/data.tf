@@ -14,7 +14,6 @@ module "database" {
 
   name              = local.name
   kms_key_arn       = module.encryption.key_arn
-  boundary_arn      = module.boundary.arn
   retention_days    = var.retention_days
   subnet_ids        = module.network.private_subnet_ids
   security_group_id = module.network.security_group_ids["database"]

@@ -56,12 +56,13 @@ module "encryption" {
 module "boundary" {
   source = "../boundary"
 
-  name           = local.name
-  account_id     = local.account_id
-  region         = local.region
-  kms_key_arn    = module.encryption.key_arn
-  repository_arn = local.repository_arn
-  spark          = var.spark
+  name              = local.name
+  account_id        = local.account_id
+  region            = local.region
+  kms_key_arn       = module.encryption.key_arn
+  repository_arn    = local.repository_arn
+  master_secret_arn = module.database.master_secret_arn
+  spark             = var.spark
 }
 
 module "network" {

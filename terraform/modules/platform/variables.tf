@@ -138,6 +138,11 @@ variable "spark" {
     condition     = var.spark == null ? true : can(regex("^arn:aws:iam::\\d{12}:role/", var.spark.role_arn))
     error_message = "Write the role's ARN: arn:aws:iam::...:role/..."
   }
+
+  validation {
+    condition     = var.spark == null ? true : !strcontains(var.spark.role_arn, ":role/crm-assets-${var.environment}-")
+    error_message = "A role whose name begins as the environment's can be handed to tasks and changed by who deploys: name it otherwise, as crm-assets-features-${var.environment}."
+  }
 }
 
 variable "secrets_given" {

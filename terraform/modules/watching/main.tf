@@ -55,8 +55,8 @@ locals {
 locals {
   api      = { for number, group in var.target_groups["api"] : tostring(number) => group }
   requests = "SUM([${join(", ", [for number in keys(local.api) : "r${number}"])}])"
-  # Without a fault there is no figure of faults.
-  faults = "SUM([${join(", ", [for number in keys(local.api) : "e${number}"])}])"
+  # Without a fault there is no figure of faults, but one of requests, which tells that there was none.
+  faults = "SUM([${join(", ", [for number in keys(local.api) : "e${number}, z${number}"])}])"
 }
 
 resource "aws_cloudwatch_metric_alarm" "unhealthy" {
@@ -111,6 +111,16 @@ resource "aws_cloudwatch_metric_alarm" "api_errors" {
     expression  = "IF(${local.requests} > 20, 100 * ${local.faults} / ${local.requests}, 0)"
     label       = "Faults in percent"
     return_data = true
+  }
+
+  dynamic "metric_query" {
+    for_each = local.api
+
+    content {
+      id         = "z${metric_query.key}"
+      expression = "0 * r${metric_query.key}"
+      label      = "None"
+    }
   }
 
   dynamic "metric_query" {

@@ -1,11 +1,12 @@
 mock_provider "aws" {}
 
 variables {
-  name           = "crm-assets-dev"
-  account_id     = "123456789012"
-  region         = "us-east-1"
-  kms_key_arn    = "arn:aws:kms:us-east-1:123456789012:key/0a1b"
-  repository_arn = "arn:aws:ecr:us-east-1:123456789012:repository/crm-assets"
+  name              = "crm-assets-dev"
+  account_id        = "123456789012"
+  region            = "us-east-1"
+  kms_key_arn       = "arn:aws:kms:us-east-1:123456789012:key/0a1b"
+  repository_arn    = "arn:aws:ecr:us-east-1:123456789012:repository/crm-assets"
+  master_secret_arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:rds!db-1"
 }
 
 run "nothing_of_who_may_do_what_can_be_changed_within_it" {
@@ -22,6 +23,14 @@ run "nothing_of_who_may_do_what_can_be_changed_within_it" {
   assert {
     condition     = alltrue([for action in flatten([for statement in jsondecode(aws_iam_policy.this.policy).Statement : statement.Action]) : !strcontains(action, "*")])
     error_message = "What is allowed at most is named by a star."
+  }
+
+  assert {
+    condition = alltrue([
+      for resource in flatten([for statement in jsondecode(aws_iam_policy.this.policy).Statement : statement.Resource]) :
+      strcontains(resource, "crm-assets-dev") || contains(["*", var.kms_key_arn, var.master_secret_arn, var.repository_arn], resource)
+    ])
+    error_message = "A role may reach what is not this environment's."
   }
 
   assert {

@@ -1,7 +1,6 @@
 mock_provider "aws" {}
 
 variables {
-  boundary_arn      = "arn:aws:iam::123456789012:policy/crm-assets-dev-boundary"
   name              = "crm-assets-dev"
   kms_key_arn       = "arn:aws:kms:us-east-1:123456789012:key/0a1b"
   retention_days    = 14

@@ -111,12 +111,21 @@ run "what_starts_tasks_is_the_platform" {
 
   assert {
     condition     = !contains(flatten([for policy in local.policies : [for statement in policy.statements : statement.Action]]), "ecs:RunTask")
-    error_message = "Who deploys may start the databases' task with a command of its own."
+    error_message = "Who deploys may start tasks, which no step of a deployment does."
   }
 }
 
 run "roles_are_made_within_the_boundary_alone" {
   command = plan
+
+  assert {
+    condition = length(setsubtract(
+      [for action in flatten([for policy in local.policies : [for statement in policy.statements : statement.Action if statement.Effect == "Allow"]]) : action
+      if startswith(action, "iam:") && !can(regex(":(Get|List|PassRole)", action))],
+      flatten([for statement in local.policies.roles.statements : statement.Action if statement.Effect == "Deny"]),
+    )) == 0
+    error_message = "Who deploys may change its own role."
+  }
 
   assert {
     condition = alltrue([

@@ -180,7 +180,7 @@ run "features_on_spark" {
   variables {
     spark = {
       application_arn = "arn:aws:emr-serverless:us-east-1:123456789012:/applications/00f1a2b3c4d5e6f7"
-      role_arn        = "arn:aws:iam::123456789012:role/crm-assets-dev-features"
+      role_arn        = "arn:aws:iam::123456789012:role/crm-assets-features-dev"
     }
   }
 
@@ -195,6 +195,19 @@ run "spark_is_named_by_its_arn" {
 
   variables {
     spark = { application_arn = "00f1a2b3c4d5e6f7", role_arn = "arn:aws:iam::123456789012:role/features" }
+  }
+
+  expect_failures = [var.spark]
+}
+
+run "a_role_that_people_made_is_out_of_reach_of_deployments" {
+  command = plan
+
+  variables {
+    spark = {
+      application_arn = "arn:aws:emr-serverless:us-east-1:123456789012:/applications/00f1a2b3c4d5e6f7"
+      role_arn        = "arn:aws:iam::123456789012:role/crm-assets-dev-features"
+    }
   }
 
   expect_failures = [var.spark]

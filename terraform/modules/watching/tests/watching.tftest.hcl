@@ -64,8 +64,8 @@ run "late_figures_are_waited_for" {
   command = plan
 
   assert {
-    condition = [for alarm in [aws_cloudwatch_metric_alarm.api_errors, aws_cloudwatch_metric_alarm.api_slow, aws_cloudwatch_metric_alarm.unhealthy["api"]] : one([for query in alarm.metric_query : query.expression if query.expression != null && query.expression != ""])] == [
-      "IF(SUM([r0, r1]) > 20, 100 * SUM([e0, e1]) / SUM([r0, r1]), 0)", "MAX([m0, m1])", "SUM([m0, m1])",
+    condition = [for alarm in [aws_cloudwatch_metric_alarm.api_errors, aws_cloudwatch_metric_alarm.api_slow, aws_cloudwatch_metric_alarm.unhealthy["api"]] : one([for query in alarm.metric_query : query.expression if query.return_data == true])] == [
+      "IF(SUM([r0, r1]) > 20, 100 * SUM([e0, z0, e1, z1]) / SUM([r0, r1]), 0)", "MAX([m0, m1])", "SUM([m0, m1])",
     ]
     error_message = "What has no figure yet counts as one."
   }
