@@ -24,8 +24,8 @@ resource "aws_iam_openid_connect_provider" "this" {
 resource "aws_iam_role" "this" {
   for_each = local.subjects
 
-  name                 = "${var.name}-github-${each.key}"
-  description          = "Workflows of ${var.repository}: ${each.key}"
+  name        = "${var.name}-github-${each.key}"
+  description = "Workflows of ${var.repository}: ${each.key}"
   # As long as the longest steps of deploy.yml that go on with one session.
   max_session_duration = each.key == "deploy" ? 7200 : 3600
 
