@@ -30,7 +30,7 @@ SERVICE = "code"
 
 
 APPLY_SECONDS = 1800
-"""After which Terraform is told to end: it then writes the state and takes its lock away, unlike a job that is cut off."""
+"""After which Terraform is told to end: it writes the state and takes its lock away, unlike a job that is cut off."""
 
 
 @dataclass(frozen=True)
