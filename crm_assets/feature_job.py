@@ -75,8 +75,9 @@ def compute(session: SparkSession, asked: FeatureRequest) -> dict[str, Any]:
     started = time.monotonic()
     made = features(scan(session, asked.snapshots), scan(session, asked.closings), Month.parse(asked.month))
     fitted = fitted_to(made, FEATURE_TABLE, asked.output)
-    # Each month is one file of the lake; what is one partition keeps its order.
-    fitted.to_native().coalesce(1).write.mode("overwrite").option("compression", "zstd").parquet(asked.output)
+    # A month is one file of the lake. Partitions that are put together come as they are near, so it is sorted as one.
+    whole = fitted.to_native().repartition(1).sortWithinPartitions(*FEATURE_TABLE.key)
+    whole.write.mode("overwrite").option("compression", "zstd").parquet(asked.output)
     rows = session.read.parquet(asked.output).count()
     return {"rows": rows, "seconds": round(time.monotonic() - started, 1), "spark": session.version}
 
