@@ -110,8 +110,8 @@ variable "mail_addresses" {
 }
 
 variable "github" {
-  description = "Repository whose workflows deploy, as owner/name, and where the state is; null for none."
-  type        = object({ repository = string, state_bucket = string, state_key_arn = string })
+  description = "Repository whose workflows deploy, as owner/name, and where the state is; null for none. provider is false where the account knows GitHub already."
+  type        = object({ repository = string, state_bucket = string, state_key_arn = string, provider = optional(bool, true) })
   default     = null
 }
 

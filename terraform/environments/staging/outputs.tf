@@ -33,6 +33,11 @@ output "databases_task" {
   value       = module.platform.databases_task
 }
 
+output "run_task" {
+  description = "What aws ecs run-task needs to run a command of the platform, in the task that Dagster's runs are."
+  value       = module.platform.run_task
+}
+
 output "api_release" {
   description = "What aws deploy create-deployment needs to release the API; null where ECS rolls it out by itself."
   value       = module.platform.api_release

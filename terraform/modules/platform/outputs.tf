@@ -33,20 +33,31 @@ output "secret_arns" {
   value       = module.secrets.arns
 }
 
+locals {
+  by_hand = {
+    for task in ["databases", "run"] : task => {
+      cluster         = module.cluster.name
+      task-definition = module.task[task].family
+      launch-type     = "FARGATE"
+      network-configuration = jsonencode({
+        awsvpcConfiguration = {
+          subnets        = module.network.task_subnet_ids
+          securityGroups = [module.network.security_group_ids[task]]
+          assignPublicIp = module.network.task_public_ip ? "ENABLED" : "DISABLED"
+        }
+      })
+    }
+  }
+}
+
 output "databases_task" {
   description = "What aws ecs run-task needs to make the two databases."
-  value = {
-    cluster         = module.cluster.name
-    task-definition = module.task["databases"].family
-    launch-type     = "FARGATE"
-    network-configuration = jsonencode({
-      awsvpcConfiguration = {
-        subnets        = module.network.task_subnet_ids
-        securityGroups = [module.network.security_group_ids["databases"]]
-        assignPublicIp = module.network.task_public_ip ? "ENABLED" : "DISABLED"
-      }
-    })
-  }
+  value       = local.by_hand["databases"]
+}
+
+output "run_task" {
+  description = "What aws ecs run-task needs to run a command of the platform, in the task that Dagster's runs are."
+  value       = local.by_hand["run"]
 }
 
 output "api_release" {

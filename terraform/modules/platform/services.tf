@@ -97,5 +97,5 @@ module "github" {
   repository_arn = local.repository_arn
   boundary_arn   = module.boundary.arn
   zone_ids       = [module.domain.zone_id, module.cluster.zone_id]
-  make_provider  = var.first_in_account
+  make_provider  = var.first_in_account && var.github.provider
 }

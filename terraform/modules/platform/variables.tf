@@ -178,8 +178,8 @@ variable "budget_dollars" {
 }
 
 variable "github" {
-  description = "Repository whose workflows deploy, and where Terraform's state is, as terraform/bootstrap made it; null for none."
-  type        = object({ repository = string, state_bucket = string, state_key_arn = string })
+  description = "Repository whose workflows deploy, and where Terraform's state is, as terraform/bootstrap made it; null for none. provider is false where the account knows GitHub already."
+  type        = object({ repository = string, state_bucket = string, state_key_arn = string, provider = optional(bool, true) })
   default     = null
 }
 

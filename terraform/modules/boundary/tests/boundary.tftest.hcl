@@ -6,7 +6,7 @@ variables {
   region            = "us-east-1"
   kms_key_arn       = "arn:aws:kms:us-east-1:123456789012:key/0a1b"
   repository_arn    = "arn:aws:ecr:us-east-1:123456789012:repository/crm-assets"
-  master_secret_arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:rds!db-1"
+  master_secret_arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:rds!db-1" # pragma: allowlist secret
 }
 
 run "nothing_of_who_may_do_what_can_be_changed_within_it" {
