@@ -49,7 +49,7 @@ WITHOUT_RESOURCES = frozenset(
         "ecs:DescribeTaskDefinition",
     }
 )
-"""Actions of the services that AWS allows on everything or not at all. `test_environments.py` asks policy_sentry."""
+"""Actions of the services that AWS allows on everything or not at all. `test_allowed.py` asks policy_sentry."""
 
 
 @dataclass(frozen=True)
@@ -161,8 +161,8 @@ USES: Mapping[str, tuple[Use, ...]] = {
     "page": (),
     # It reads what the graph made, and adds to the log of predictions.
     "api": (Use(RECORDING, "lake"),),
-    # Sensors look at what has landed; what runs do, where they are its processes.
-    "code": _GRAPH,
+    # Runs are tasks of their own. Sensors look at what has landed, and note what they have told.
+    "code": (Use(READING, "landing"), Use(RECORDING, "lake")),
     "run": (*_GRAPH, _JOBS),
     "mlflow": (Use(ARTIFACTS, "artifacts"),),
     # It takes runs from the queue and watches them; the webserver only puts them there, and may stop one.

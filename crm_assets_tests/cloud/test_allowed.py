@@ -8,44 +8,27 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections import Counter
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 from crm_assets_tests.cloud.calls import (
     ACTIONS,
     KEY,
-    RECORDING,
     STARTING,
     USES,
     WITHOUT_RESOURCES,
     Use,
     actions_of,
 )
-from crm_assets_tests.cloud.emulated_aws import cloud_tool
 from crm_assets_tests.cloud.made import ON_SPARK, Made
+from crm_assets_tests.cloud.reference import reference
 from crm_assets_tests.cloud.roles import Grant, Role, of_no_use, out_of_bounds, roles, too_broad
 
 pytestmark = pytest.mark.cloud
 
 ACCOUNT = r"[a-z0-9-]+:\d{12}"
-
-
-def reference(actions: set[str]) -> Mapping[str, list[str] | None]:
-    """What AWS's reference says of actions: the kinds of resources of each, None where there is no such action."""
-    asked = subprocess.run(
-        [cloud_tool("python"), "-P", "-W", "ignore", str(Path(__file__).with_name("known_actions.py"))],
-        input=json.dumps(sorted(actions)),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    )
-    found: dict[str, list[str] | None] = json.loads(asked.stdout)
-    return found
 
 
 def task_role(made: Made, service: str) -> Role:
@@ -54,11 +37,7 @@ def task_role(made: Made, service: str) -> Role:
 
 def uses_of(made: Made, service: str) -> tuple[Use, ...]:
     """What a service does in this environment."""
-    uses = tuple(use for use in USES[service] if made.name in ON_SPARK or not use.switched)
-    if service == "code":
-        # Runs are tasks of their own: what is left are sensors, which read, and note what they have told.
-        return tuple(Use(use.calls & RECORDING, use.on) for use in uses)
-    return uses
+    return tuple(use for use in USES[service] if made.name in ON_SPARK or not use.switched)
 
 
 def places(made: Made, on: str) -> str:

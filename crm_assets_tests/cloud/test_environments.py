@@ -34,7 +34,7 @@ KEPT = re.compile(
 def test_it_is_made_and_a_second_plan_changes_nothing(made: Made) -> None:
     kinds = Counter(one["type"] for one in made.made)
     steps = ", ".join(f"{step} {seconds:.0f} s" for step, seconds in made.seconds.items())
-    print(f"\n  {made.name:<8} {kinds.total()} resources of {len(kinds)} kinds: {steps}", end="", flush=True)  # noqa: T201 - as above
+    print(f"\n  {made.name:<8} {kinds.total()} resources of {len(kinds)} kinds: {steps}", end="", flush=True)  # noqa: T201 - the figures of make test-cloud
     assert kinds.total() > 0
     assert not made.replanned, made.replanned
 

@@ -12,8 +12,8 @@ import pytest
 
 from crm_assets_tests.cloud.made import Made
 from crm_assets_tests.cloud.operations import actions_for
+from crm_assets_tests.cloud.reference import reference
 from crm_assets_tests.cloud.roles import Role, roles
-from crm_assets_tests.cloud.test_allowed import reference
 
 pytestmark = pytest.mark.cloud
 
